@@ -1,0 +1,1 @@
+"""Certified semantic robustness as a release gate."""

@@ -1,0 +1,1 @@
+"""Checkpoints, networks, data sets and preprocessing: everything that comes in."""

@@ -1,0 +1,16 @@
+"""Semantic perturbations, the boxes of their parameters, and how to sample them."""
+
+from usncli.perturb.perturbation import AffineImage, Perturbation
+from usncli.perturb.photometric import Brightness, BrightnessContrast, Contrast, Pivot
+from usncli.perturb.ranges import PerturbationRange, parse_range
+
+__all__ = [
+    "AffineImage",
+    "Brightness",
+    "BrightnessContrast",
+    "Contrast",
+    "Perturbation",
+    "PerturbationRange",
+    "Pivot",
+    "parse_range",
+]
