@@ -8,7 +8,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from usncli.perturb.perturbation import AffineImage, Perturbation
+from usncli.perturbing.perturbation import AffineImage, Perturbation
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a pixel's grey value, as in torchvision's ``rgb_to_grayscale`` (ITU-R BT.601)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from usncli.errors import InputError
-from usncli.load.preprocessing import KeypointUnits, Preprocessing
+from usncli.loading.preprocessing import KeypointUnits, Preprocessing
 from usncli.types import Task
 
 

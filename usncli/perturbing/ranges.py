@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from usncli.errors import ConfigurationError, suggestion
-from usncli.perturb.perturbation import Perturbation
-from usncli.perturb.photometric import Brightness, BrightnessContrast, Contrast, Pivot
+from usncli.perturbing.perturbation import Perturbation
+from usncli.perturbing.photometric import Brightness, BrightnessContrast, Contrast, Pivot
 
 LIMITS = {"brightness": (-1.0, 1.0), "contrast": (0.0, 10.0)}
 """Widest range that each parameter may be given."""

@@ -1,8 +1,8 @@
 """Semantic perturbations, the boxes of their parameters, and how to sample them."""
 
-from usncli.perturb.perturbation import AffineImage, Perturbation
-from usncli.perturb.photometric import Brightness, BrightnessContrast, Contrast, Pivot
-from usncli.perturb.ranges import PerturbationRange, parse_range
+from usncli.perturbing.perturbation import AffineImage, Perturbation
+from usncli.perturbing.photometric import Brightness, BrightnessContrast, Contrast, Pivot
+from usncli.perturbing.ranges import PerturbationRange, parse_range
 
 __all__ = [
     "AffineImage",
