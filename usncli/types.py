@@ -27,7 +27,9 @@ class Sample(NamedTuple):
     Attributes:
         image: ``(channels, height, width)``, float32 in [0, 1], at the network's input size.
         target: a class index, int64 ``()``; or keypoints, float32 ``(keypoints, 3)``: x and y in pixels of ``image``
-            and a visibility that is 0 where the keypoint is not labelled (its coordinates mean nothing then).
+            and a visibility that is 0 where the keypoint is not labelled (its coordinates mean nothing then). Data
+            without labels (`ImageData.labelled`) give the class -1, or zero keypoints: ``(0, 3)``. Coordinates are
+            continuous: 0 is the image's left or top edge, and the centre of pixel j is at j + 0.5.
         name: a name by which a person finds the image again: its path within the data set.
     """
 
@@ -55,11 +57,14 @@ class ImageData(Protocol):
 
     Attributes:
         task: `Task.CLASSIFICATION` for class labels; `Task.KEYPOINTS` for keypoints (heatmap networks too).
-        label_names: class names, or keypoint names, in the order of the outputs.
+        label_names: class names, or keypoint names, in the order of the outputs; empty where nothing is labelled.
+        labelled: whether the samples have targets; False for a plain folder of images, which serves scoring and the
+            certification of stability (the reference is the clean prediction).
     """
 
     task: Task
     label_names: tuple[str, ...]
+    labelled: bool
 
     def __len__(self) -> int: ...
 
