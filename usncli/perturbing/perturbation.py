@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -18,7 +17,7 @@ class AffineImage(NamedTuple):
     """Images as affine functions of theta: ``offset + sum_i theta_i * directions[:, i]``.
 
     Attributes:
-        offset: ``(batch, channels, height, width)``.
+        offset: ``(batch, channels, height, width)``, the images at theta = 0.
         directions: ``(batch, dimension, channels, height, width)``.
     """
 
@@ -26,8 +25,8 @@ class AffineImage(NamedTuple):
     directions: Tensor
 
     def at(self, theta: Tensor) -> Tensor:
-        """Evaluate at ``theta`` ``(batch, dimension)``."""
-        return self.offset + torch.einsum("bd,bdchw->bchw", theta.to(self.offset), self.directions)
+        """Evaluate at ``theta`` ``(batch, dimension)``, in the dtype and on the device of the images."""
+        return _add_directions(self.offset, self.directions, theta)
 
 
 @dataclass(frozen=True)
@@ -67,28 +66,63 @@ class Perturbation(ABC):
             theta: ``(batch, dimension)``.
 
         Returns:
-            Perturbed images, shape of ``images``; in [0, 1] if clipping is on. Differentiable in both arguments.
+            Perturbed images, shape, dtype and device of ``images``; in [0, 1] if clipping is on. Differentiable in both
+            arguments. At the identity exactly the images that came in.
 
         Raises:
-            ValueError: theta has another shape.
+            ValueError: the images are not four-dimensional floating-point numbers, or theta has another shape.
         """
-        if theta.shape != (images.shape[0], self.dimension):
-            raise ValueError(
-                f"theta: expected shape {(images.shape[0], self.dimension)} (batch, {', '.join(self.parameters)}), "
-                f"got {tuple(theta.shape)}"
-            )
-        perturbed = self.affine(images).at(theta)
-        return perturbed.clamp(0.0, 1.0) if self.clip else perturbed
+        self._check(images, theta, samples=images.shape[0])
+        shift = theta - theta.new_tensor(self.identity)
+        return self._clipped(_add_directions(images, self.affine(images).directions, shift))
 
     def expand(self, images: Tensor, theta: Tensor) -> Tensor:
         """Perturb every image by every theta.
 
         Args:
-            images: ``(batch, channels, height, width)``.
+            images: ``(batch, channels, height, width)`` in [0, 1].
             theta: ``(samples, dimension)``.
 
         Returns:
             ``(batch * samples, channels, height, width)``, the samples of one image side by side.
+
+        Raises:
+            ValueError: as for a call.
         """
-        repeated = images.repeat_interleave(theta.shape[0], dim=0)
-        return self(repeated, theta.to(images).repeat(images.shape[0], 1))
+        self._check(images, theta, samples=None)
+        shift = (theta - theta.new_tensor(self.identity)).unsqueeze(0)
+        directions = self.affine(images).directions.unsqueeze(1)
+        perturbed = _add_directions(images.unsqueeze(1), directions, shift)
+        return self._clipped(perturbed.flatten(0, 1))
+
+    def _clipped(self, images: Tensor) -> Tensor:
+        return images.clamp(0.0, 1.0) if self.clip else images
+
+    def _check(self, images: Tensor, theta: Tensor, samples: int | None) -> None:
+        if images.dim() != 4 or not images.is_floating_point():
+            raise ValueError(
+                "images: expected floating-point numbers of shape (batch, channels, height, width), "
+                f"got {images.dtype} of shape {tuple(images.shape)}"
+            )
+        rows = theta.shape[0] if samples is None and theta.dim() else samples
+        if tuple(theta.shape) != (rows, self.dimension) or not theta.is_floating_point():
+            raise ValueError(
+                f"theta: expected floating-point numbers of shape ({'samples' if samples is None else samples}, "
+                f"{self.dimension}) for {', '.join(self.parameters)}, got {theta.dtype} of shape {tuple(theta.shape)}"
+            )
+
+
+def _add_directions(images: Tensor, directions: Tensor, theta: Tensor) -> Tensor:
+    """Return ``images + sum_i theta_i * directions_i``; leading dimensions broadcast.
+
+    Sums elementwise instead of by a matrix product: a GPU may round the latter to TF32.
+
+    Args:
+        images: ``(*batch, channels, height, width)``.
+        directions: ``(*batch, dimension, channels, height, width)``.
+        theta: ``(*batch, dimension)``.
+    """
+    theta = theta.to(images)
+    for index in range(theta.shape[-1]):
+        images = images + theta[..., index, None, None, None] * directions[..., index, :, :, :]
+    return images

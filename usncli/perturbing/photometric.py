@@ -55,7 +55,7 @@ class Brightness(Perturbation):
 
     def affine(self, images: Tensor) -> AffineImage:
         """Offset x, direction 1."""
-        return AffineImage(images, torch.ones_like(images).unsqueeze(1))
+        return AffineImage(images, _ones(images).unsqueeze(1))
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,14 @@ class Contrast(Perturbation):
 
 
 @dataclass(frozen=True)
-class BrightnessContrast(Contrast):
-    """p + a (x - p) + b; theta is (brightness, contrast) = (b, a), the identity (0, 1)."""
+class BrightnessContrast(Perturbation):
+    """p + a (x - p) + b; theta is (brightness, contrast) = (b, a), the identity (0, 1).
+
+    Attributes:
+        pivot: the grey value p that contrast leaves.
+    """
+
+    pivot: Pivot = Pivot.ZERO
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -100,5 +106,10 @@ class BrightnessContrast(Contrast):
 
     def affine(self, images: Tensor) -> AffineImage:
         """Offset p, directions 1 and x - p."""
-        offset, contrast = super().affine(images)
-        return AffineImage(offset, torch.cat([torch.ones_like(contrast), contrast], dim=1))
+        pivot = pivot_value(images, self.pivot)
+        return AffineImage(pivot.expand_as(images), torch.stack([_ones(images), images - pivot], dim=1))
+
+
+def _ones(images: Tensor) -> Tensor:
+    """Return ones of the shape of ``images`` that take no memory."""
+    return images.new_ones(()).expand_as(images)

@@ -23,13 +23,30 @@ class PerturbationRange:
     Attributes:
         perturbation: the function.
         lower, upper: ends of the box, one number a parameter.
-        label: how the user may write it again.
+        label: how the user may write it again; pivot and clipping are stated beside it, not in it.
+
+    Raises:
+        ConfigurationError: an end is not finite, or missing, or the identity lies outside. A box may have no width.
     """
 
     perturbation: Perturbation
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     label: str
+
+    def __post_init__(self) -> None:
+        names, identity = self.perturbation.parameters, self.perturbation.identity
+        if not len(self.lower) == len(self.upper) == len(names):
+            raise ConfigurationError(
+                f"range {self.label!r}: expected one lower and one upper end for each of {', '.join(names)}, "
+                f"got {self.lower} and {self.upper}"
+            )
+        for name, low, same, high in zip(names, self.lower, identity, self.upper, strict=True):
+            if not (math.isfinite(low) and math.isfinite(high) and low <= same <= high):
+                raise ConfigurationError(
+                    f"range {self.label!r}: expected {name} from a number to a number around {same:g} (no change), "
+                    f"got {low:g}:{high:g}"
+                )
 
     @property
     def dimension(self) -> int:
@@ -97,11 +114,11 @@ def _interval(name: str, value: str, text: str) -> tuple[float, float]:
     if len(numbers) == 1:
         if numbers[0] <= 0:
             raise ConfigurationError(f"--perturb {text!r}: the range is empty: expected {name} above 0, got {value}")
-        lower, upper = identity - numbers[0], identity + numbers[0]
+        lower, upper = _around(identity, numbers[0])
     else:
         lower, upper = numbers
-        if lower >= upper:
-            raise ConfigurationError(f"--perturb {text!r}: the range is empty: expected LOWER < UPPER, got {value}")
+    if lower >= upper:
+        raise ConfigurationError(f"--perturb {text!r}: the range is empty: expected LOWER < UPPER, got {value}")
     if not lower <= identity <= upper:
         raise ConfigurationError(
             f"--perturb {text!r}: expected a range that holds {identity:g} (no change), got {lower:g}:{upper:g}"
@@ -114,8 +131,19 @@ def _interval(name: str, value: str, text: str) -> tuple[float, float]:
     return lower, upper
 
 
+def _around(identity: float, epsilon: float) -> tuple[float, float]:
+    return identity - epsilon, identity + epsilon
+
+
 def _format(name: str, lower: float, upper: float) -> str:
+    """Write an interval so that reading it again gives the same two floats."""
     identity = _identity(name)
-    if math.isclose(upper - identity, identity - lower, rel_tol=1e-9):
-        return f"{upper - identity:.10g}"
-    return f"{lower:.10g}:{upper:.10g}"
+    short = f"{upper - identity:.10g}"
+    if _around(identity, float(short)) == (lower, upper):
+        return short
+    return f"{_shortest(lower)}:{_shortest(upper)}"
+
+
+def _shortest(number: float) -> str:
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
