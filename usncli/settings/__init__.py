@@ -1,0 +1,39 @@
+"""Settings: one source of truth for every option, resolved from flags, environment, usn.yaml and defaults."""
+
+from usncli.settings.commands import (
+    COMMANDS,
+    CertifySettings,
+    CommandSettings,
+    DemoSettings,
+    DoctorSettings,
+    ExportSettings,
+    FinetunePruneSettings,
+    ReportSettings,
+    ScoreSettings,
+)
+from usncli.settings.option import NamedOption, Option, named_options
+from usncli.settings.origin import Given, Origin, Resolved, Source
+from usncli.settings.resolve import Sources, check, collect, resolve
+
+__all__ = [
+    "COMMANDS",
+    "CertifySettings",
+    "CommandSettings",
+    "DemoSettings",
+    "DoctorSettings",
+    "ExportSettings",
+    "FinetunePruneSettings",
+    "Given",
+    "NamedOption",
+    "Option",
+    "Origin",
+    "ReportSettings",
+    "Resolved",
+    "ScoreSettings",
+    "Source",
+    "Sources",
+    "check",
+    "collect",
+    "named_options",
+    "resolve",
+]

@@ -1,0 +1,188 @@
+"""The settings of each command: shared groups plus its own options.
+
+Defaults agree with the options of the stage that a command calls (a test keeps that true); constraints are stated
+here too, so that a mistake is answered before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from usncli.settings.groups import (
+    CheckpointSettings,
+    DataSettings,
+    FormatSettings,
+    OutputSettings,
+    PerturbationSettings,
+    RunSettings,
+)
+from usncli.settings.option import Option, SettingsGroup
+from usncli.settings.parsing import File, Files, Location, NumberPair, Texts
+
+
+class CommandSettings(SettingsGroup):
+    """Base of a command's settings.
+
+    Attributes:
+        command: the command's name, which is also its section in usn.yaml.
+    """
+
+    command: ClassVar[str]
+
+
+CommandType = TypeVar("CommandType", bound=CommandSettings)
+
+
+class ScoreSettings(
+    CommandSettings, FormatSettings, RunSettings, PerturbationSettings, DataSettings, CheckpointSettings
+):
+    """Settings of ``usn score``."""
+
+    command: ClassVar[str] = "score"
+    group: ClassVar[str] = "Scoring"
+
+    ratio: Annotated[float, Option("Share of channels whose cut is shown."), Field(ge=0, lt=1)] = 0.2
+    method: Annotated[
+        Literal["monte-carlo", "quadrature", "sobol"], Option("How perturbations are sampled.", metavar="METHOD")
+    ] = "quadrature"
+    samples: Annotated[int, Option("Perturbations an image."), Field(ge=2)] = 8
+    unbiased_weight: Annotated[float, Option("Weight of the mean shift in the instability."), Field(ge=0)] = 1.0
+    smooth_weight: Annotated[float, Option("Weight of the variance in the instability."), Field(ge=0)] = 1.0
+    exclude: Annotated[
+        Texts, Option("Layer, or pattern such as encoder.*, that is left whole; repeat for more.", metavar="LAYER")
+    ] = ()
+    batch_size: Annotated[int, Option("Images at once."), Field(ge=1)] = 32
+
+
+class FinetunePruneSettings(CommandSettings, RunSettings, PerturbationSettings, DataSettings, CheckpointSettings):
+    """Settings of ``usn finetune-prune``."""
+
+    command: ClassVar[str] = "finetune-prune"
+    group: ClassVar[str] = "Pruning"
+
+    validation: Annotated[
+        Location | None, Option("Images that the error is measured on, in the forms of --data.", metavar="DATA")
+    ] = None
+    ratio: Annotated[float, Option("Share of channels that is cut."), Field(ge=0, lt=1)] = 0.2
+    criterion: Annotated[
+        Literal["usn", "random", "magnitude", "taylor", "none"],
+        Option("How channels are ranked; none cuts nothing.", metavar="CRITERION"),
+    ] = "usn"
+    exclude: Annotated[
+        Texts, Option("Layer, or pattern such as encoder.*, that is left whole; repeat for more.", metavar="LAYER")
+    ] = ()
+    floor: Annotated[float, Option("Least share of a group's channels that stays."), Field(gt=0, le=1)] = 0.1
+    ramp: Annotated[
+        NumberPair,
+        Option(
+            "Parts of the run between which the pruned share grows to the ratio.",
+            metavar="START,END",
+            expected="two parts of the run, 0 <= start < end <= 1",
+        ),
+    ] = (0.05, 0.5)
+    rescore: Annotated[int, Option("Steps between two scorings."), Field(ge=1)] = 20
+    scoring_images: Annotated[int, Option("Images that a scoring looks at."), Field(ge=1)] = 128
+    scoring_samples: Annotated[int, Option("Perturbations of a scoring, a dimension."), Field(ge=2)] = 5
+    epochs: Annotated[float, Option("Passes over the training images."), Field(gt=0)] = 20.0
+    steps: Annotated[int | None, Option("Steps in all, instead of epochs."), Field(ge=1)] = None
+    batch_size: Annotated[int, Option("Images a step."), Field(ge=2)] = 32
+    learning_rate: Annotated[float, Option("Largest learning rate."), Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Option("Decay of the weights."), Field(ge=0)] = 1e-4
+    optimiser: Annotated[Literal["adamw", "sgd"], Option("How weights move.")] = "adamw"
+    lambda_unbiased: Annotated[
+        float, Option("Loss weight of the mean shift of activations under perturbation."), Field(ge=0)
+    ] = 0.01
+    lambda_smooth: Annotated[
+        float, Option("Loss weight of the variance of activations under perturbation."), Field(ge=0)
+    ] = 0.01
+    lambda_wasserstein: Annotated[
+        float, Option("Loss weight of the distance of importances from two clear clusters."), Field(ge=0)
+    ] = 0.0
+    loss_samples: Annotated[int, Option("Perturbations a step for these losses."), Field(ge=2)] = 2
+    checkpoint_seconds: Annotated[
+        float, Option("At most this long between two saved states.", identifies_run=False), Field(gt=0)
+    ] = 120.0
+    checkpoint_steps: Annotated[
+        int | None, Option("Save a state also after this many steps.", identifies_run=False), Field(ge=1)
+    ] = None
+
+
+class CertifySettings(
+    CommandSettings, FormatSettings, RunSettings, PerturbationSettings, DataSettings, CheckpointSettings
+):
+    """Settings of ``usn certify``."""
+
+    command: ClassVar[str] = "certify"
+    group: ClassVar[str] = "Certification"
+
+    min_certified: Annotated[
+        float | None,
+        Option("Gate: least share of images that must be certified, for each perturbation.", identifies_run=False),
+        Field(ge=0, le=1),
+    ] = None
+    tau: Annotated[float, Option("How far a keypoint may move, in pixels of the input."), Field(gt=0)] = 1.0
+    reference: Annotated[
+        Literal["prediction", "label"],
+        Option("What must hold: the clean prediction (stability) or the label (correct and stable)."),
+    ] = "prediction"
+    seconds: Annotated[float, Option("Time budget an image and perturbation."), Field(gt=0)] = 60.0
+    pieces: Annotated[int, Option("Budget of pieces an image and perturbation."), Field(ge=1)] = 10_000
+
+
+class ExportSettings(CommandSettings, RunSettings, DataSettings, CheckpointSettings):
+    """Settings of ``usn export``."""
+
+    command: ClassVar[str] = "export"
+    group: ClassVar[str] = "Export"
+
+    onnx: Annotated[
+        File | None, Option("The ONNX file to write. By default it lies in the run folder.", metavar="FILE")
+    ] = None
+    opset: Annotated[int, Option("ONNX operator set."), Field(ge=18)] = 18
+    preprocessing: Annotated[
+        bool, Option("Put normalisation and output units into the graph, so that it takes images in [0, 1].")
+    ] = True
+    tolerance: Annotated[
+        float, Option("Largest difference between PyTorch and onnxruntime that is accepted."), Field(gt=0)
+    ] = 1e-4
+
+
+class DemoSettings(CommandSettings, RunSettings):
+    """Settings of ``usn demo``."""
+
+    command: ClassVar[str] = "demo"
+
+
+class ReportSettings(CommandSettings, OutputSettings):
+    """Settings of ``usn report``."""
+
+    command: ClassVar[str] = "report"
+    group: ClassVar[str] = "Report"
+
+    runs: Annotated[Files, Option("Folders of finished runs.", metavar="RUN...", positional=True)]
+    page: Annotated[
+        File | None, Option("The HTML file to write; by default report.html in the first run's folder.")
+    ] = None
+
+
+class DoctorSettings(CommandSettings, OutputSettings):
+    """Settings of ``usn doctor``."""
+
+    command: ClassVar[str] = "doctor"
+
+
+COMMANDS: dict[str, type[CommandSettings]] = {
+    model.command: model
+    for model in (
+        ScoreSettings,
+        FinetunePruneSettings,
+        CertifySettings,
+        ExportSettings,
+        DemoSettings,
+        ReportSettings,
+        DoctorSettings,
+    )
+}
+"""Every command that has settings, by name."""

@@ -1,0 +1,153 @@
+"""The options that several commands share, stated once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from usncli.settings.option import Option, SettingsGroup
+from usncli.settings.parsing import File, Formats, Location, Numbers, Pairs, Size, Texts
+
+
+class CheckpointSettings(SettingsGroup):
+    """Which network, and how far its file is trusted."""
+
+    group: ClassVar[str] = "Checkpoint"
+
+    checkpoint: Annotated[
+        File,
+        Option(
+            "The network: weights (.pt, .pth, .safetensors), a torch.export program (.pt2), ONNX (.onnx), or what usn "
+            "wrote.",
+            metavar="CHECKPOINT",
+            positional=True,
+        ),
+    ]
+    arch: Annotated[
+        str | None,
+        Option("What builds the network that bare weights belong to.", metavar="PACKAGE.MODULE:FACTORY"),
+    ] = None
+    arch_arg: Annotated[Pairs, Option("Argument of the factory; repeat for more.", metavar="KEY=VALUE")] = Field(
+        default_factory=dict
+    )
+    trust_pickle: Annotated[
+        bool, Option("Load a pickled module although that runs code from the file. Only for files that you made.")
+    ] = False
+    trusted_sha256: Annotated[
+        str | None,
+        Option("Load a pickled module if its SHA-256 is this one.", metavar="HEX", expected="64 hexadecimal digits"),
+        Field(pattern=r"^[0-9a-fA-F]{64}$"),
+    ] = None
+    strict: Annotated[bool, Option("Refuse weights with missing or unexpected keys.")] = True
+
+
+class DataSettings(SettingsGroup):
+    """Which images, and how they become the network's input."""
+
+    group: ClassVar[str] = "Data"
+
+    data: Annotated[
+        Location,
+        Option(
+            "The images: a folder with COCO keypoint JSON, a folder a class, a .npz file, or "
+            "PACKAGE.MODULE:CALLABLE returning a torch Dataset.",
+            metavar="DATA",
+        ),
+    ]
+    task: Annotated[
+        Literal["classification", "keypoints", "heatmaps"] | None, Option("What the network predicts.", metavar="TASK")
+    ] = None
+    size: Annotated[
+        Size | None, Option("The network's input size in pixels: 64, or width by height: 64x48.", metavar="SIZE")
+    ] = None
+    colour: Annotated[Literal["rgb", "grey"], Option("Colour space of the network's input.")] = "rgb"
+    mean: Annotated[
+        Numbers,
+        Option(
+            "Normalisation (image - mean) / std in the [0, 1] scale: mean.",
+            metavar="NUMBER[,...]",
+            expected="one number, or one a channel",
+        ),
+    ] = ()
+    std: Annotated[
+        Numbers,
+        Option(
+            "Normalisation (image - mean) / std in the [0, 1] scale: std.",
+            metavar="NUMBER[,...]",
+            expected="one number, or one a channel",
+        ),
+    ] = ()
+    keypoint_units: Annotated[
+        Literal["pixel", "unit", "centred"],
+        Option("Units of raw keypoint outputs: pixels, [0, 1] or [-1, 1] across the input."),
+    ] = "centred"
+    limit: Annotated[int | None, Option("Use at most this many images, the first ones.", metavar="N"), Field(ge=1)] = (
+        None
+    )
+
+
+class PerturbationSettings(SettingsGroup):
+    """What may happen to an image."""
+
+    group: ClassVar[str] = "Perturbation"
+
+    perturb: Annotated[
+        Texts,
+        Option(
+            "Range in the [0, 1] image scale: brightness=0.1, contrast=0.8:1.2, or both in one box joined by a comma; "
+            "repeat for more.",
+            metavar="RANGE",
+            expected="text such as brightness=0.1",
+        ),
+    ]
+    pivot: Annotated[
+        Literal["zero", "mean"], Option("Grey value that contrast leaves unchanged: 0, or each image's mean.")
+    ] = "zero"
+    clip: Annotated[bool, Option("Clip perturbed images to [0, 1].")] = True
+
+
+class OutputSettings(SettingsGroup):
+    """What is shown on the way."""
+
+    group: ClassVar[str] = "Output"
+
+    quiet: Annotated[bool, Option("Show no progress.", short="-q", identifies_run=False)] = False
+    verbose: Annotated[bool, Option("Show more, and tracebacks.", short="-v", identifies_run=False)] = False
+
+
+class RunSettings(OutputSettings):
+    """Where a run is kept and how it runs."""
+
+    group: ClassVar[str] = "Run"
+
+    out: Annotated[
+        File | None,
+        Option(
+            "Run folder. By default one under usn-runs/, named so that the same command finds it again.",
+            metavar="FOLDER",
+            identifies_run=False,
+        ),
+    ] = None
+    device: Annotated[str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 ...", metavar="DEVICE")] = "auto"
+    seed: Annotated[int, Option("Seed of every random draw.", metavar="N"), Field(ge=0, lt=2**31)] = 0
+
+
+class FormatSettings(SettingsGroup):
+    """Copies of the results for machines and people."""
+
+    group: ClassVar[str] = "Output"
+
+    format: Annotated[
+        Formats,
+        Option(
+            "Also write the results to a file as json or html; repeat for more.",
+            metavar="FORMAT=FILE",
+            identifies_run=False,
+        ),
+    ] = Field(default_factory=dict)
+
+
+DEFAULT_RUNS = Path("usn-runs")
+"""Folder of the run folders that are not named by ``--out``."""

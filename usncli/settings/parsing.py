@@ -1,0 +1,118 @@
+"""Types of settings that need reading: sizes, lists of numbers, paths, ``key=value`` pairs.
+
+Each reader takes what a flag or an environment variable gives (text) as well as what YAML gives (numbers, lists,
+mappings), and raises ``ValueError`` with the words of what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+
+CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""``package.module:callable``."""
+
+FormatName = Literal["json", "markdown", "html"]
+
+
+class ImageSize(NamedTuple):
+    """Size of a network's input in pixels."""
+
+    width: int
+    height: int
+
+
+def parse_size(value: Any) -> Any:
+    """Read ``64`` or ``64x48`` (width before height)."""
+    if isinstance(value, ImageSize):
+        return value
+    match = re.fullmatch(r"(\d+)(?:\s*[x×]\s*(\d+))?", str(value).strip())  # noqa: RUF001
+    if not match or not int(match[1]) or match[2] == "0":
+        raise ValueError("expected WIDTHxHEIGHT or one number of pixels, at least 1")
+    return ImageSize(int(match[1]), int(match[2] or match[1]))
+
+
+def parse_numbers(value: Any) -> Any:
+    """Read ``0.5`` or ``0.485,0.456,0.406`` or a list of numbers."""
+    return tuple(_spread(value))
+
+
+def parse_list(value: Any) -> Any:
+    """Let one value stand for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def parse_pairs(value: Any) -> Any:
+    """Read ``key=value`` texts into a mapping; each value is read as YAML reads it, so ``0.5`` becomes a number."""
+    if isinstance(value, dict):
+        return value
+    pairs: dict[str, Any] = {}
+    for item in parse_list(value):
+        key, equals, text = str(item).partition("=")
+        if not equals or not key.strip():
+            raise ValueError("expected KEY=VALUE")
+        if key.strip() in pairs:
+            raise ValueError(f"expected each key once, {key.strip()} came twice")
+        pairs[key.strip()] = _scalar(text)
+    return pairs
+
+
+def parse_formats(value: Any) -> Any:
+    """Read ``json=report.json`` texts, or a mapping, into a mapping from format to file."""
+    if isinstance(value, dict):
+        return value
+    pairs: dict[str, str] = {}
+    for item in parse_list(value):
+        name, equals, path = str(item).partition("=")
+        if not equals or not path.strip():
+            raise ValueError("expected FORMAT=FILE, for example json=report.json")
+        if name.strip() in pairs:
+            raise ValueError(f"expected each format once, {name.strip()} came twice")
+        pairs[name.strip()] = path.strip()
+    return pairs
+
+
+def rebase(path: Path, info: ValidationInfo) -> Path:
+    """Take a relative path that stands in usn.yaml from that file's folder.
+
+    The folder of each field that came from a file is in the validation context, under the field's name.
+    """
+    folder = (info.context or {}).get(info.field_name)
+    return folder / path if folder is not None else path
+
+
+def rebase_location(location: str, info: ValidationInfo) -> str:
+    """Do as `rebase`, but leave ``package.module:callable`` alone."""
+    return location if CALLABLE.fullmatch(location) else str(rebase(Path(location), info))
+
+
+def _spread(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [piece.strip() for piece in value.split(",")]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _scalar(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    try:
+        return float(value) if isinstance(value, str) else value  # YAML 1.1 reads 1e-3 as text
+    except ValueError:
+        return value
+
+
+Size = Annotated[ImageSize, BeforeValidator(parse_size)]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(parse_numbers)]
+NumberPair = Annotated[tuple[float, float], BeforeValidator(parse_numbers)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
+File = Annotated[Path, AfterValidator(rebase)]
+Files = Annotated[tuple[File, ...], BeforeValidator(parse_list)]
+Location = Annotated[str, AfterValidator(rebase_location)]
+Formats = Annotated[dict[FormatName, File], BeforeValidator(parse_formats)]
