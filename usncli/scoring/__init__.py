@@ -1,0 +1,1 @@
+"""How stable each channel is under a perturbation: groups, activations, instability, importance, what to cut."""
