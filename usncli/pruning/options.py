@@ -1,0 +1,195 @@
+"""What a user can choose about fine-tuning and pruning, checked when it is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from usncli.errors import ConfigurationError
+
+
+class Criterion(StrEnum):
+    """How channels are ranked; the least important ones are cut.
+
+    ``usn``: instability under the perturbations. ``random``: a draw, the control. ``magnitude``: norm of the weights.
+    ``taylor``: change of the loss to first order. ``none``: nothing is cut, all the rest of the training is the same.
+    """
+
+    USN = "usn"
+    RANDOM = "random"
+    MAGNITUDE = "magnitude"
+    TAYLOR = "taylor"
+    NONE = "none"
+
+
+class Optimiser(StrEnum):
+    """Rule by which weights move."""
+
+    ADAMW = "adamw"
+    SGD = "sgd"
+
+
+@dataclass(frozen=True)
+class OptimiserOptions:
+    """How weights move: the rule, its rate and how long.
+
+    Attributes:
+        epochs: passes over the training images, above 0.
+        steps: steps in all; where given, ``epochs`` is not used.
+        batch_size: images a step, at least 2 (batch normalisation needs two).
+        learning_rate: largest rate; it falls to 0 along a cosine after a short warm-up.
+        weight_decay: decoupled decay of the weights, at least 0.
+        optimiser: the rule.
+
+    Raises:
+        ConfigurationError: a number out of its range.
+    """
+
+    epochs: float = 20.0
+    steps: int | None = None
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    optimiser: Optimiser = Optimiser.ADAMW
+
+    def __post_init__(self) -> None:
+        _check("epochs", self.epochs, self.epochs > 0, "a number above 0")
+        _check("steps", self.steps, self.steps is None or self.steps >= 1, "at least 1")
+        _check("batch_size", self.batch_size, self.batch_size >= 2, "at least 2")
+        _check("learning_rate", self.learning_rate, self.learning_rate > 0, "a number above 0")
+        _check("weight_decay", self.weight_decay, self.weight_decay >= 0, "a number that is not negative")
+
+    def total_steps(self, images: int) -> int:
+        """Return the steps of the whole run on a data set of that many images."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round(self.epochs * steps_in_epoch(images, self.batch_size)))
+
+
+def steps_in_epoch(images: int, batch_size: int) -> int:
+    """Return how many whole batches an epoch has; the rest is left out, another rest each epoch. At least 1."""
+    return max(1, images // batch_size)
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Weights of the losses that are added to the task's own.
+
+    Attributes:
+        unbiased_weight: lambda_u, of the mean shift of activations under perturbation.
+        smooth_weight: lambda_s, of the variance of activations under perturbation.
+        wasserstein_weight: lambda_W, of the distance between importances and the two-point target.
+        samples: thetas drawn a step for these losses, at least 2.
+
+    Raises:
+        ConfigurationError: a number out of its range.
+    """
+
+    unbiased_weight: float = 0.01
+    smooth_weight: float = 0.01
+    wasserstein_weight: float = 0.0
+    samples: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("unbiased_weight", "smooth_weight", "wasserstein_weight"):
+            value = getattr(self, name)
+            _check(name, value, value >= 0, "a number that is not negative")
+        _check("samples", self.samples, self.samples >= 2, "at least 2 (a variance needs two)")
+
+    @property
+    def any(self) -> bool:
+        """Whether any weight is above 0, so that perturbed images must be run."""
+        return max(self.unbiased_weight, self.smooth_weight, self.wasserstein_weight) > 0
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """Which channels are masked, and when.
+
+    Attributes:
+        ramp: parts of the run, in [0, 1], between which rho(t) grows from 0 to the ratio.
+        rescore: steps between two scorings during the ramp, at least 1.
+        floor: least share of a group's channels that stays, in (0, 1]; at least one channel always stays.
+        exclude: names, or name patterns such as ``encoder.*``, of layers that are left whole.
+        scoring_images: images that a scoring looks at, at least 1.
+        scoring_samples: thetas of a scoring, per perturbation dimension, at least 2.
+
+    Raises:
+        ConfigurationError: a number out of its range.
+    """
+
+    ramp: tuple[float, float] = (0.05, 0.5)
+    rescore: int = 20
+    floor: float = 0.1
+    exclude: tuple[str, ...] = ()
+    scoring_images: int = 128
+    scoring_samples: int = 5
+
+    def __post_init__(self) -> None:
+        start, end = self.ramp
+        _check("ramp", f"{start:g}, {end:g}", 0 <= start < end <= 1, "two parts of the run, 0 <= start < end <= 1")
+        _check("rescore", self.rescore, self.rescore >= 1, "at least 1 step")
+        _check("floor", self.floor, 0 < self.floor <= 1, "a share above 0 and at most 1")
+        _check("scoring_images", self.scoring_images, self.scoring_images >= 1, "at least 1")
+        _check("scoring_samples", self.scoring_samples, self.scoring_samples >= 2, "at least 2")
+
+
+@dataclass(frozen=True)
+class CheckpointOptions:
+    """When training progress is written to disk.
+
+    Attributes:
+        seconds: at most this long between two checkpoints, above 0.
+        steps: also after this many steps, where given.
+
+    Raises:
+        ConfigurationError: a number out of its range.
+    """
+
+    seconds: float = 120.0
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        _check("checkpoint_seconds", self.seconds, self.seconds > 0, "a number above 0")
+        _check("checkpoint_steps", self.steps, self.steps is None or self.steps >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """Everything about a run of ``usn finetune-prune``.
+
+    Attributes:
+        ratio: share of all prunable channels that is cut, in [0, 1).
+        criterion: how channels are ranked.
+        optimiser: how weights move.
+        losses: what is added to the task's loss.
+        masks: which channels are masked, and when.
+        checkpoint: when progress is written.
+        seed: of every draw.
+
+    Raises:
+        ConfigurationError: a number out of its range.
+    """
+
+    ratio: float = 0.2
+    criterion: Criterion = Criterion.USN
+    optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
+    losses: LossOptions = field(default_factory=LossOptions)
+    masks: MaskOptions = field(default_factory=MaskOptions)
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check("ratio", self.ratio, 0 <= self.ratio < 1, "a share of at least 0 and below 1 (1 would cut everything)")
+        _check("seed", self.seed, 0 <= self.seed < 2**31, "a whole number from 0 to 2147483647")
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the options as plain JSON values."""
+        return asdict(self)
+
+
+def _check(name: str, value: object, holds: bool, expected: str) -> None:
+    if not holds or (isinstance(value, float) and not math.isfinite(value)):
+        raise ConfigurationError(f"{name}: expected {expected}, got {value}; change it in usn.yaml or by its flag")

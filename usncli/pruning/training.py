@@ -1,0 +1,271 @@
+"""The training loop. It knows no criterion and no loss: both are given to it as callables.
+
+Whatever is drawn is a pure function of the seed and the step, so a run that was cut short ends, on a CPU, with the same
+bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from usncli.errors import UsnError
+from usncli.progress import ProgressCallback, ProgressUpdate, silent
+from usncli.pruning.interrupts import DeferredInterrupt
+from usncli.pruning.options import CheckpointOptions, Optimiser, OptimiserOptions
+from usncli.pruning.state_file import TrainingState, load_state, save_state
+from usncli.types import Batch
+
+WARM_UP = 0.05
+"""Part of the run in which the learning rate grows linearly."""
+
+GRADIENT_NORM = 5.0
+"""Gradients longer than this are shortened to it, so that one odd batch cannot throw the weights away."""
+
+LOGGED_POINTS = 200
+"""About how many points a history has."""
+
+
+class StepLoss(NamedTuple):
+    """The loss of one batch.
+
+    Attributes:
+        total: a scalar to go down.
+        predictions: what the pipeline says of the clean images, without a gradient.
+        terms: the losses that ``total`` is made of, by name, for people to watch; without a gradient.
+    """
+
+    total: Tensor
+    predictions: Tensor
+    terms: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What happens in each step.
+
+    Attributes:
+        steps: steps of the whole run.
+        batch: the images of a step; a pure function of the step.
+        loss: the loss of a batch at a step.
+        before_step: called with the number of steps finished before each step and once after the last; may mask.
+        after_step: called when the weights have moved; keeps masked channels at zero.
+        figures: numbers for progress bars and histories, from a batch and its loss.
+        masks: the masks so far, to be saved; and how to set them again, from a saved run.
+        set_masks: takes the masks of a saved run.
+        seed: of what the network itself draws, such as dropout.
+    """
+
+    steps: int
+    batch: Callable[[int], Batch]
+    loss: Callable[[Batch, int], StepLoss]
+    figures: Callable[[Batch, StepLoss, int], dict[str, float]]
+    before_step: Callable[[int], None] = lambda step: None
+    after_step: Callable[[], None] = lambda: None
+    masks: Callable[[], dict[str, Tensor]] = dict
+    set_masks: Callable[[Mapping[str, Tensor]], None] = lambda masks: None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ProgressFile:
+    """Where training progress is written, and for which run.
+
+    Attributes:
+        path: the file.
+        fingerprint: of the run: its settings, weights and data.
+        options: how often.
+    """
+
+    path: Path
+    fingerprint: str
+    options: CheckpointOptions
+
+
+def learning_rate(step: int, steps: int, highest: float) -> float:
+    """Return the rate of a step: a linear warm-up, then a cosine that ends at 0.
+
+    Args:
+        step: steps finished, 0 to ``steps`` - 1.
+        steps: steps of the whole run.
+        highest: the rate after the warm-up.
+    """
+    warm_up = min((step + 1) / (WARM_UP * steps), 1.0)
+    return highest * warm_up * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
+def train(
+    network: nn.Module,
+    plan: TrainingPlan,
+    options: OptimiserOptions,
+    file: ProgressFile | None = None,
+    progress: ProgressCallback = silent,
+) -> TrainingState:
+    """Train a network in place, from where its progress file stands.
+
+    Args:
+        network: trained in place; left in eval mode.
+        plan: what happens in each step.
+        options: how weights move.
+        file: progress is read from it and written to it; none writes nothing.
+        progress: told of every step.
+
+    Returns:
+        The state after the last step.
+
+    Raises:
+        UsnError: the loss is no longer a number.
+        KeyboardInterrupt: after progress has been written, when the run is interrupted.
+    """
+    optimiser = make_optimiser(network.parameters(), options)
+    state = TrainingState()
+    if file is not None and file.path.exists():
+        state = load_state(file.path, file.fingerprint)
+        _restore(state, network, optimiser, plan)
+    loop = _Loop(network, optimiser, plan, options, file, state)
+    devices = sorted({parameter.device.index or 0 for parameter in network.parameters() if parameter.is_cuda})
+    with torch.random.fork_rng(devices=devices), DeferredInterrupt() as interrupt:
+        try:
+            loop.run(progress, interrupt)
+        except KeyboardInterrupt:
+            loop.save_if_whole()
+            raise
+    network.eval()
+    return loop.snapshot()
+
+
+def make_optimiser(parameters: Iterable[nn.Parameter], options: OptimiserOptions) -> torch.optim.Optimizer:
+    """Return the optimiser of the options; only weights of two dimensions or more decay.
+
+    Args:
+        parameters: all that moves.
+        options: rule and decay.
+    """
+    chosen = [parameter for parameter in parameters if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in chosen if parameter.dim() > 1], "weight_decay": options.weight_decay},
+        {"params": [parameter for parameter in chosen if parameter.dim() <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if options.optimiser == Optimiser.SGD:
+        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=options.learning_rate)
+
+
+class _Loop:
+    """The state of a run between two steps."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        plan: TrainingPlan,
+        options: OptimiserOptions,
+        file: ProgressFile | None,
+        state: TrainingState,
+    ) -> None:
+        self.network, self.optimiser, self.plan, self.options, self.file = network, optimiser, plan, options, file
+        self.step, self.history = state.step, list(state.history)
+        self.started = time.monotonic() - state.seconds
+        self.saved_at, self.saved_step = time.monotonic(), state.step
+        self.whole = True
+
+    def run(self, progress: ProgressCallback, interrupt: DeferredInterrupt) -> None:
+        figures: dict[str, float] = self.history[-1] if self.history else {}
+        log_every = max(1, self.plan.steps // LOGGED_POINTS)
+        while self.step < self.plan.steps:
+            self.whole = False
+            self.plan.before_step(self.step)
+            batch = self.plan.batch(self.step)
+            loss = self._move(batch)
+            if (self.step + 1) % log_every == 0 or self.step + 1 == self.plan.steps:
+                figures = {"step": self.step + 1} | self.plan.figures(batch, loss, self.step)
+                self.history.append(figures)
+            self.step += 1
+            if self.step == self.plan.steps:
+                self.plan.before_step(self.step)
+            self.whole = True
+            self._save_if_due()
+            watched = {name: figures[name] for name in figures if name != "step"}
+            progress(ProgressUpdate("training", self.step, self.plan.steps, watched))
+            interrupt.raise_if_requested()
+
+    def _move(self, batch: Batch) -> StepLoss:
+        """Move the weights once."""
+        self.network.train()
+        torch.manual_seed(step_seed(self.plan.seed, self.step))
+        rate = learning_rate(self.step, self.plan.steps, self.options.learning_rate)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self.plan.loss(batch, self.step)
+        if not math.isfinite(loss.total.item()):
+            raise UsnError(not_a_number_message(loss, self.step))
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss.total)
+        nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        self.optimiser.step()
+        self.plan.after_step()
+        return loss
+
+    def snapshot(self) -> TrainingState:
+        """Return the state as it stands; its tensors are the live ones."""
+        return TrainingState(
+            step=self.step,
+            network=self.network.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            masks=self.plan.masks(),
+            history=self.history,
+            seconds=time.monotonic() - self.started,
+        )
+
+    def save(self) -> None:
+        if self.file is not None:
+            save_state(self.file.path, self.snapshot(), self.file.fingerprint)
+        self.saved_at, self.saved_step = time.monotonic(), self.step
+
+    def save_if_whole(self) -> None:
+        if self.whole and self.step > self.saved_step:
+            self.save()
+
+    def _save_if_due(self) -> None:
+        if self.file is None:
+            return
+        every = self.file.options.steps
+        by_steps = every is not None and self.step - self.saved_step >= every
+        by_time = time.monotonic() - self.saved_at >= self.file.options.seconds
+        if by_steps or by_time or self.step == self.plan.steps:
+            self.save()
+
+
+def step_seed(seed: int, step: int, purpose: int = 0) -> int:
+    """Return a seed for what is drawn in one step, unrelated to those of the steps, seeds and purposes beside it."""
+    return int(np.random.SeedSequence([seed, step, purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def not_a_number_message(loss: StepLoss, step: int) -> str:
+    """Say that a loss is no longer a number, which term it was, and what to lower."""
+    broken = [name for name, value in loss.terms.items() if not math.isfinite(value.item())] or ["total"]
+    cures = {
+        "unbiased": "--lambda-unbiased",
+        "smooth": "--lambda-smooth",
+        "wasserstein": "--lambda-wasserstein",
+    }
+    flags = [cures[name] for name in broken if name in cures] if "task" not in broken else []
+    return (
+        f"training step {step + 1}: expected a finite loss, got {float(loss.total.item())} "
+        f"(from: {', '.join(broken)}); lower {' and '.join([*flags, '--learning-rate'])}"
+    )
+
+
+def _restore(state: TrainingState, network: nn.Module, optimiser: torch.optim.Optimizer, plan: TrainingPlan) -> None:
+    network.load_state_dict(state.network)
+    optimiser.load_state_dict(state.optimiser)
+    plan.set_masks(state.masks)
