@@ -1,0 +1,107 @@
+"""Train a network for its task alone: the dense baseline, and the batches and figures that every training shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from usncli.loading.batching import epoch_order
+from usncli.loading.metrics import prediction_error, require_matching_labels
+from usncli.loading.pipeline import Pipeline
+from usncli.progress import ProgressCallback, silent
+from usncli.pruning.fingerprint import fingerprint_of
+from usncli.pruning.options import CheckpointOptions, OptimiserOptions, steps_in_epoch
+from usncli.pruning.state_file import TrainingState
+from usncli.pruning.task_losses import task_loss
+from usncli.pruning.training import ProgressFile, StepLoss, TrainingPlan, train
+from usncli.pruning.training_images import TrainingImages, read_training_images
+from usncli.types import Batch, ImageData
+
+
+def fit(
+    pipeline: Pipeline,
+    data: ImageData,
+    options: OptimiserOptions,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: ProgressCallback = silent,
+) -> TrainingState:
+    """Train a pipeline's network in place for its task alone, and leave it in eval mode.
+
+    Args:
+        pipeline: on the device where it trains.
+        data: labelled images at its input size.
+        options: how weights move, and how long.
+        seed: of the order of the images and of what the network draws.
+        folder: training progress is kept there, so that the same call resumes; none keeps nothing.
+        progress: told of every step.
+
+    Returns:
+        The state after the last step, with its history: step, loss and error on the batch.
+
+    Raises:
+        InputError: the data have no labels, or others than the network predicts.
+        UsnError: the loss is no longer a number.
+    """
+    require_matching_labels(pipeline, data)
+    images = read_training_images(data, pipeline.mean.device, progress)
+    plan = TrainingPlan(
+        steps=options.total_steps(len(images)),
+        batch=make_batches(images, options.batch_size, seed),
+        loss=lambda batch, step: task_step_loss(pipeline, batch),
+        figures=lambda batch, loss, step: batch_figures(pipeline, batch, loss),
+        seed=seed,
+    )
+    file = None
+    if folder is not None:
+        fingerprint = fingerprint_of(pipeline, [data], {"options": repr(options), "seed": seed})
+        file = ProgressFile(folder / "training.pt", fingerprint, CheckpointOptions())
+    return train(pipeline.network, plan, options, file, progress)
+
+
+def make_batches(images: TrainingImages, size: int, seed: int) -> Callable[[int], Batch]:
+    """Return the batch of a step as a pure function of the step: each epoch another order, its odd rest left out.
+
+    Args:
+        images: the training images.
+        size: images a batch; fewer where there are not as many.
+        seed: of the orders.
+    """
+    orders: dict[int, Tensor] = {}
+    in_epoch = steps_in_epoch(len(images), size)
+
+    def batch(step: int) -> Batch:
+        epoch, position = divmod(step, in_epoch)
+        if epoch not in orders:
+            orders.clear()
+            orders[epoch] = epoch_order(len(images), seed, epoch)
+        return images.take(orders[epoch][position * size : (position + 1) * size])
+
+    return batch
+
+
+def task_step_loss(pipeline: Pipeline, batch: Batch) -> StepLoss:
+    """Return the task's loss of a batch, as a step's whole loss."""
+    predictions = pipeline(batch.images)
+    loss = task_loss(predictions, batch.targets, pipeline.task, image_size(pipeline))
+    return StepLoss(loss, predictions.detach(), {"task": loss.detach()})
+
+
+@torch.no_grad()
+def batch_figures(pipeline: Pipeline, batch: Batch, loss: StepLoss) -> dict[str, float]:
+    """Return loss, error and the terms of the loss as plain numbers; a term that is not a number is left out."""
+    error = prediction_error(pipeline.task, loss.predictions, batch.targets, image_size(pipeline))
+    figures = {"loss": loss.total.item(), "error": error.item()}
+    if len(loss.terms) > 1:
+        figures |= {name: value.item() for name, value in loss.terms.items()}
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def image_size(pipeline: Pipeline) -> tuple[int, int]:
+    """Return height and width of the network's input in pixels."""
+    return pipeline.preprocessing.height, pipeline.preprocessing.width
