@@ -9,15 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from usncli.zoo.aircraft_data import aircraft
+    from usncli.zoo.coco_writer import write_coco
     from usncli.zoo.networks import classifier, cnn7, heatmap_network, resnet18
 
-__all__ = ["classifier", "cnn7", "heatmap_network", "resnet18"]
+__all__ = ["aircraft", "classifier", "cnn7", "heatmap_network", "resnet18", "write_coco"]
 
 _HOMES = {
+    "aircraft": "usncli.zoo.aircraft_data",
     "classifier": "usncli.zoo.networks",
     "cnn7": "usncli.zoo.networks",
     "heatmap_network": "usncli.zoo.networks",
     "resnet18": "usncli.zoo.networks",
+    "write_coco": "usncli.zoo.coco_writer",
 }
 
 
