@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
+from usncli.loading.graph_json import is_dotted_name
 from usncli.loading.layer_calls import LayerCall, recognise, state_shapes_match
 from usncli.loading.layer_types import build_layer
 from usncli.loading.operations import LAYER, LIFTED
@@ -95,13 +96,14 @@ class _Emitter:
 
     def _add_layer(self, wished: str, layer: nn.Module) -> str:
         name = self._free_name(wished)
-        _assign(self.root, name, layer)
+        assign(self.root, name, layer)
         return name
 
     def _free_name(self, wished: str) -> str:
         """Return a dotted name of identifiers or numbers that hides nothing of a GraphModule and is not taken yet."""
         parts = [re.sub(r"\W", "_", part, flags=re.ASCII) or "_" for part in wished.split(".")]
-        if hasattr(fx.GraphModule, parts[0]) or parts[0] in _RESERVED or parts[0].startswith("_"):
+        parts = [part.lstrip("_") or "part" for part in parts]
+        if not is_dotted_name(".".join(parts)):
             parts[0] = f"user_{parts[0]}"
         name, count = ".".join(parts), 1
         while _exists(self.root, name):
@@ -127,11 +129,8 @@ class _Emitter:
             return next(name for name, tensor in _state(self.root) if tensor is known)
         name = self._free_name(item.name)
         tensor = self._parameter(item.tensor) if isinstance(item.tensor, nn.Parameter) else self._copy(item.tensor)
-        _assign(self.root, name, tensor)
+        assign(self.root, name, tensor)
         return name
-
-
-_RESERVED = frozenset({"training", "graph", "code", "meta"})
 
 
 def emit(graph: fx.Graph, lifted: Mapping[fx.Node, LiftedTensor]) -> fx.GraphModule:
@@ -155,7 +154,8 @@ def _layer_of(lifted: Mapping[str, LiftedTensor], node: fx.Node) -> str:
     return str(node.meta.get(LAYER) or node.name)
 
 
-def _assign(root: nn.Module, name: str, value: Any) -> None:
+def assign(root: nn.Module, name: str, value: nn.Module | Tensor) -> None:
+    """Put a layer, parameter or buffer under a dotted name, making plain modules on the way."""
     *path, last = name.split(".")
     holder = root
     for part in path:

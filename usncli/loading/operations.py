@@ -79,11 +79,8 @@ def find_overload(name: str) -> OpOverload | None:
     """Return the permitted overload of that `short_name`, or None."""
     packet_name, _, overload_name = name.partition(".")
     packet = getattr(torch.ops.aten, packet_name, None) if packet_name.isidentifier() else None
-    overloads = list(packet._overload_names) if isinstance(packet, torch._ops.OpOverloadPacket) else []
-    if overload_name not in overloads:
-        return None
-    target = cast(OpOverload, getattr(packet, overload_name))
-    return target if is_permitted(target) else None
+    target = getattr(packet, overload_name, None) if isinstance(packet, torch._ops.OpOverloadPacket) else None
+    return target if isinstance(target, OpOverload) and is_permitted(target) else None
 
 
 def is_op(node: object, *overloads: OpOverload) -> bool:
