@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -134,7 +133,7 @@ class Finish:
 def working(run: Run, description: RunDescription) -> Iterator[Finish]:
     """Keep the manifest true while a process works on a run; yield what stores its result.
 
-    Where the work is refused (a `UsnError`) and the folder was made for it, the folder is removed again, so that
+    Where the work is refused (a `UsnError`) before it left anything of worth, the folder is as it was before, so that
     mistaken commands leave no trace.
 
     Raises:
@@ -157,29 +156,32 @@ def working(run: Run, description: RunDescription) -> Iterator[Finish]:
             note(RunStatus.INTERRUPTED)
             raise
         except BaseException as error:
-            _note_failure(error, note, run.folder, made)
+            if isinstance(error, UsnError) and run.state == RunState.NEW and _is_worthless(run.folder):
+                _remove(run.folder, made)
+            else:
+                note(RunStatus.FAILED)
             raise
         note(RunStatus.COMPLETE if finish.done else RunStatus.FAILED)
 
 
-def _note_failure(error: BaseException, note: Callable[[RunStatus], None], folder: Path, made: list[Path]) -> None:
-    """Note a failure; remove the folders that were made for it where there is no result worth keeping."""
-    worthless = {path.name for path in folder.iterdir()} <= {MANIFEST_NAME, LOCK_NAME}
-    if not (isinstance(error, UsnError) and made and worthless):
-        note(RunStatus.FAILED)
-        return
-    shutil.rmtree(folder)
-    for parent in made[1:]:
-        if not any(parent.iterdir()):
-            parent.rmdir()
+def _is_worthless(folder: Path) -> bool:
+    return {path.name for path in folder.iterdir()} <= {MANIFEST_NAME, LOCK_NAME}
+
+
+def _remove(folder: Path, made: list[Path]) -> None:
+    for name in (MANIFEST_NAME, LOCK_NAME):
+        (folder / name).unlink(missing_ok=True)
+    for path in made:
+        if not any(path.iterdir()):
+            path.rmdir()
 
 
 def _make(folder: Path) -> list[Path]:
     """Make a folder; return it and its parents that were made, the innermost first."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = [path for path in (folder, *folder.parents) if not path.exists()]  # the innermost first
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOCK_NAME).touch()
     except OSError as error:
         raise InputError(f"out: cannot write in {folder}: {error.strerror}; choose another --out") from error
-    return made if made and made[0] == folder else []
+    return made

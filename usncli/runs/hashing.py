@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from usncli.files import sha256_of_file
 
 
 def sha256_of_location(location: Path) -> str | None:
-    """Return the SHA-256 of a file, or of a folder: of the relative path and hash of every file in it, sorted.
+    """Return the SHA-256 of an input.
 
     Args:
-        location: a file or a folder. Hidden files of a folder do not count.
+        location: a file; a folder: the relative paths and hashes of the files in it, hidden ones left out; or a COCO
+            JSON: itself and the image files that it names, in its folder or the ``images`` folder there.
 
     Returns:
-        None where there is neither, such as for ``package.module:callable``.
+        None where there is neither file nor folder, such as for ``package.module:callable``.
     """
-    if location.is_file():
-        return sha256_of_file(location)
-    if not location.is_dir():
+    if location.is_dir():
+        files = (path for path in location.rglob("*") if path.is_file())
+        visible = (path for path in files if not _is_hidden(path.relative_to(location)))
+        return _sha256_of_files(location, visible)
+    if not location.is_file():
         return None
+    images = _images_named_in(location) if location.suffix.lower() == ".json" else []
+    return _sha256_of_files(location.parent, [location, *images]) if images else sha256_of_file(location)
+
+
+def _sha256_of_files(root: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    files = (path for path in location.rglob("*") if path.is_file())
-    for relative, path in sorted((path.relative_to(location), path) for path in files):
-        if not any(part.startswith(".") for part in relative.parts):
-            digest.update(f"{relative.as_posix()}\0{sha256_of_file(path)}\n".encode())
+    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in paths):
+        digest.update(f"{name}\0{sha256_of_file(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _images_named_in(json_file: Path) -> list[Path]:
+    """Return the image files that a COCO JSON names; none where it is something else, which loading will tell."""
+    try:
+        entries = json.loads(json_file.read_text(encoding="utf-8"))["images"]
+        names = [str(entry["file_name"]) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    folders = (json_file.parent, json_file.parent / "images")
+    candidates = (folder / name for name in dict.fromkeys(names) for folder in folders)
+    return [path for path in candidates if path.is_file() and path.is_relative_to(json_file.parent)]
+
+
+def _is_hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)

@@ -13,7 +13,7 @@ from usncli.settings.commands import (
 )
 from usncli.settings.option import NamedOption, Option, named_options
 from usncli.settings.origin import Given, Origin, Resolved, Source
-from usncli.settings.resolve import Sources, check, collect, resolve
+from usncli.settings.resolve import Sources, check, collect, refuse_wrong_values, resolve
 
 __all__ = [
     "COMMANDS",
@@ -35,5 +35,6 @@ __all__ = [
     "check",
     "collect",
     "named_options",
+    "refuse_wrong_values",
     "resolve",
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from usncli.settings.groups import (
+    DEFAULT_RUNS,
     CheckpointSettings,
     DataSettings,
     FormatSettings,
@@ -140,19 +141,24 @@ class ExportSettings(CommandSettings, RunSettings, DataSettings, CheckpointSetti
     onnx: Annotated[
         File | None, Option("The ONNX file to write. By default it lies in the run folder.", metavar="FILE")
     ] = None
-    opset: Annotated[int, Option("ONNX operator set."), Field(ge=18)] = 18
+    opset: Annotated[int, Option("ONNX operator set."), Field(ge=14, le=25)] = 18
     preprocessing: Annotated[
         bool, Option("Put normalisation and output units into the graph, so that it takes images in [0, 1].")
     ] = True
     tolerance: Annotated[
-        float, Option("Largest difference between PyTorch and onnxruntime that is accepted."), Field(gt=0)
-    ] = 1e-4
+        float, Option("Largest difference between PyTorch and onnxruntime that is accepted."), Field(ge=0)
+    ] = 1e-3
 
 
 class DemoSettings(CommandSettings, RunSettings):
     """Settings of ``usn demo``."""
 
     command: ClassVar[str] = "demo"
+    group: ClassVar[str] = "Run"
+
+    out: Annotated[
+        File, Option("Folder of everything that the demo makes.", metavar="FOLDER", identifies_run=False)
+    ] = DEFAULT_RUNS / "demo"
 
 
 class ReportSettings(CommandSettings, OutputSettings):

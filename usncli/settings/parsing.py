@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import yaml
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-"""``package.module:callable``."""
+CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+"""``package.module:callable``, as the loading stage reads it."""
 
 FormatName = Literal["json", "markdown", "html"]
 

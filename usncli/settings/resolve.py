@@ -74,11 +74,28 @@ def check(settings_type: type[CommandType], given: Mapping[str, Given]) -> Comma
     Raises:
         ConfigurationError: a value lacks, has the wrong type or is out of range.
     """
-    folders = {name: value.folder for name, value in given.items() if value.folder is not None}
     try:
-        return settings_type.model_validate({name: value.value for name, value in given.items()}, context=folders)
+        return _validate(settings_type, given)
     except ValidationError as error:
         raise ConfigurationError(explain(error, named_options(settings_type), given)) from None
+
+
+def refuse_wrong_values(settings_type: type[CommandSettings], given: Mapping[str, Given]) -> None:
+    """Check the values that are given, whatever else may lack.
+
+    Raises:
+        ConfigurationError: a value has the wrong type or is out of range.
+    """
+    try:
+        _validate(settings_type, given)
+    except ValidationError as error:
+        if any(detail["type"] != "missing" for detail in error.errors()):
+            raise ConfigurationError(explain(error, named_options(settings_type), given)) from None
+
+
+def _validate(settings_type: type[CommandType], given: Mapping[str, Given]) -> CommandType:
+    folders = {name: value.folder for name, value in given.items() if value.folder is not None}
+    return settings_type.model_validate({name: value.value for name, value in given.items()}, context=folders)
 
 
 def _configuration_path(sources: Sources) -> Path | None:
