@@ -38,8 +38,8 @@ def gaussian_heatmaps(
         sigma: standard deviation in cells of the map, above 0.
 
     Returns:
-        ``(batch, keypoints, map height, map width)`` in [0, 1], of the dtype of ``keypoints``: the height at each cell's
-        centre, so 1 only where a keypoint lies on a centre; all 0 where the keypoint is not labelled.
+        ``(batch, keypoints, map height, map width)`` in [0, 1], of the dtype of ``keypoints``: the height at each
+        cell's centre, so 1 only where a keypoint lies on a centre; all 0 where the keypoint is not labelled.
 
     Raises:
         ValueError: sigma is not above 0, or the keypoints have another shape.

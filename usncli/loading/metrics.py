@@ -29,9 +29,9 @@ def prediction_errors(task: Task, outputs: Tensor, targets: Tensor, image_shape:
         image_shape: height and width of the network's input in pixels.
 
     Returns:
-        ``(labels,)``. Keypoints and heatmaps: the Euclidean distance, in pixels of the network's input, of the predicted
-        coordinates, or of the peak's cell centre, to each labelled keypoint. Classification: 0 where the highest logit
-        is the labelled class, else 1. What is not labelled has no entry.
+        ``(labels,)``. Keypoints and heatmaps: the Euclidean distance, in pixels of the network's input, of the
+        predicted coordinates, or of the peak's cell centre, to each labelled keypoint. Classification: 0 where the
+        highest logit is the labelled class, else 1. What is not labelled has no entry.
 
     Raises:
         InputError: the network predicts another number of keypoints, or has fewer classes, than are labelled.
@@ -46,7 +46,7 @@ def prediction_errors(task: Task, outputs: Tensor, targets: Tensor, image_shape:
             "they must be the same; choose other data or another checkpoint"
         )
     positions = peaks(outputs, image_shape) if task == Task.HEATMAPS else outputs
-    distances = torch.linalg.vector_norm(positions - targets[..., :2], dim=-1)
+    distances: Tensor = torch.linalg.vector_norm(positions - targets[..., :2], dim=-1)
     return distances[targets[..., 2] > 0]
 
 
