@@ -15,9 +15,12 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    message = f"device: expected auto, cpu or a GPU of this machine, got {name!r}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"device: expected auto, cpu or a GPU of this machine, got {name!r}") from error
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ConfigurationError(message) from error
+    if device.type == "meta":
+        raise ConfigurationError(f"{message}, which holds no numbers")
     return device

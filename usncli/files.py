@@ -5,30 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+NAME_KEPT = 100
+"""Characters of a file's name that its temporary file bears: file systems allow 255 in all."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to disk, then move it into place.
 
-    A reader, or a process killed half-way, sees the old file or the new one, never a part.
+    A reader, or a process killed half-way, sees the old file or the new one, never a part. A process killed half-way
+    may leave a hidden temporary file, ``.<name>.<hexadecimal>``. Permissions are those of any new file (the umask's).
 
     Args:
         path: the file to make; its folder is made too.
         write: writes the whole content to the path that it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem[:NAME_KEPT]}.{uuid.uuid4().hex}{path.suffix}")
     try:
+        temporary.touch(exist_ok=False)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
