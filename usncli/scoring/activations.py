@@ -36,7 +36,7 @@ def split_clean(activations: Tensor, images: int) -> tuple[Tensor, Tensor]:
     Returns:
         Clean activations ``(images, channels, ...)`` and perturbed ones ``(images, samples, channels, ...)``; views.
     """
-    grouped = activations.unflatten(0, (images, -1))
+    grouped = activations.reshape(images, -1, *activations.shape[1:])
     return grouped[:, 0], grouped[:, 1:]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
@@ -113,10 +114,11 @@ def analyse_groups(network: nn.Module, example: Tensor, exclude: Sequence[str] =
     Args:
         network: the network without its preprocessing; a captured network or any module that autograd can trace.
         example: an input of the network, ``(batch, channels, height, width)``; one or two images are enough.
-        exclude: names of layers, or of modules that hold layers, whose groups are left alone.
+        exclude: names of layers or of modules that hold layers, or patterns such as ``encoder.*`` (as of ``fnmatch``);
+            their groups are left alone.
 
     Raises:
-        ConfigurationError: ``exclude`` names no module of the network.
+        ConfigurationError: a name or pattern fits no module of the network.
     """
     _check_names(network, exclude)
     couplings = couple(trace(network, example))
@@ -135,16 +137,20 @@ def analyse_groups(network: nn.Module, example: Tensor, exclude: Sequence[str] =
 
 def _check_names(network: nn.Module, exclude: Sequence[str]) -> None:
     names = [name for name, _ in network.named_modules() if name]
-    for name in exclude:
-        if name not in names:
-            raise ConfigurationError(f"exclude: the network has no layer {name!r}{suggestion(name, names)}")
+    for pattern in exclude:
+        if not any(_covers(pattern, name) for name in names):
+            raise ConfigurationError(f"exclude: the network has no layer {pattern!r}{suggestion(pattern, names)}")
+
+
+def _covers(pattern: str, layer: str) -> bool:
+    return fnmatchcase(layer, pattern) or layer.startswith(f"{pattern}.")
 
 
 def _reason(coupling: Coupling, exclude: Sequence[str]) -> str:
     for layer in coupling.layers:
-        for name in exclude:
-            if layer == name or layer.startswith(f"{name}."):
-                return f"excluded by name ({name})"
+        for pattern in exclude:
+            if _covers(pattern, layer):
+                return f"excluded by name ({pattern})"
     return coupling.problem
 
 

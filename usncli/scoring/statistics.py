@@ -99,12 +99,12 @@ def importance(instability: Tensor, median: Tensor | None = None) -> Tensor:
         median: what counts as half important; by default the median of the finite instabilities, with its gradient.
 
     Returns:
-        ``(channels,)``, differentiable. Where every finite instability is 0, living channels get 1.
+        ``(channels,)``, differentiable. A median of 0 is replaced by 1.
     """
     alive = instability.isfinite()
     if median is None:
         median = instability[alive].quantile(0.5) if alive.any() else instability.new_ones(())
-    scale = torch.where(median > 0, median, torch.full_like(median, torch.finfo(instability.dtype).tiny))
+    scale = torch.where(median > 0, median, torch.ones_like(median))
     finite = torch.where(alive, instability, torch.zeros_like(instability))
     return torch.where(alive, 1 / (1 + finite / scale), torch.zeros_like(instability))
 

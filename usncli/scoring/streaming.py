@@ -1,0 +1,162 @@
+"""Runs a pipeline over images and their perturbed versions and gathers the statistics of chosen layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from usncli.errors import InputError
+from usncli.loading.batching import batches
+from usncli.loading.pipeline import Pipeline
+from usncli.perturbing.ranges import PerturbationRange
+from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta, theta_count
+from usncli.progress import ProgressCallback, ProgressUpdate, silent
+from usncli.scoring.accumulation import BLOCKS, ActivationStatistics, ThetaWeights, reduce_activations
+from usncli.scoring.activations import reading_activations
+from usncli.scoring.options import ScoreOptions
+from usncli.types import ImageData
+
+
+class ThetaBatch(NamedTuple):
+    """Thetas for each image of a batch.
+
+    Attributes:
+        theta: ``(images, 1 + samples, dimension)``, float64; the identity first, so that every image is seen clean too.
+        sample: weights and variance factor, the same for every image.
+    """
+
+    theta: Tensor
+    sample: ThetaSample
+
+
+def draw_thetas(perturbation_range: PerturbationRange, options: ScoreOptions, first: int, count: int) -> ThetaBatch:
+    """Choose the thetas of consecutive images; those of an image are a pure function of the seed and its number.
+
+    Args:
+        perturbation_range: the box.
+        options: method, samples and seed.
+        first: number of the first image.
+        count: number of images.
+    """
+    if options.method == SamplingMethod.QUADRATURE:
+        sample = sample_theta(perturbation_range, options.method, options.samples, torch.Generator())
+        theta = sample.theta.expand(count, -1, -1)
+    else:
+        samples = [
+            sample_theta(perturbation_range, options.method, options.samples, _generator(options.seed, image))
+            for image in range(first, first + count)
+        ]
+        sample, theta = samples[0], torch.stack([drawn.theta for drawn in samples])
+    identity = theta.new_tensor(perturbation_range.perturbation.identity).expand(count, 1, -1)
+    return ThetaBatch(torch.cat([identity, theta], dim=1), sample)
+
+
+def _generator(seed: int, image: int) -> torch.Generator:
+    entropy = np.random.SeedSequence([seed, image]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(entropy))
+
+
+def perturbed_batch(perturbation_range: PerturbationRange, images: Tensor, theta: Tensor) -> Tensor:
+    """Return every image at each of its thetas, ``(images * (1 + samples), channels, height, width)``.
+
+    Args:
+        perturbation_range: whose perturbation is applied.
+        images: ``(images, channels, height, width)`` in [0, 1].
+        theta: ``(images, 1 + samples, dimension)``; at the identity an image comes out as it is.
+    """
+    repeated = images.repeat_interleave(theta.shape[1], dim=0)
+    return perturbation_range.perturbation(repeated, theta.to(images.device, images.dtype).flatten(0, 1))
+
+
+@dataclass(frozen=True)
+class ActivationScan:
+    """Gathers the statistics of some layers over any number of images.
+
+    Attributes:
+        pipeline: what is scored; its mode is restored.
+        layers: names of modules of ``pipeline.network``.
+        perturbation_range: box of the perturbation.
+        options: sampling and batch size.
+    """
+
+    pipeline: Pipeline
+    layers: Sequence[str]
+    perturbation_range: PerturbationRange
+    options: ScoreOptions
+
+    def gather(
+        self, data: ImageData, count: int, progress: ProgressCallback = silent
+    ) -> dict[str, ActivationStatistics]:
+        """Return the statistics of every layer on the first ``count`` images.
+
+        One batch of images with all their thetas is run at a time, and each layer is reduced as soon as it has run.
+
+        Raises:
+            InputError: an activation is not finite.
+        """
+        device = self.pipeline.mean.device
+        statistics = {name: ActivationStatistics(min(count, BLOCKS)) for name in self.layers}
+        with torch.no_grad(), evaluating(self.pipeline), full_float32(device):
+            first = 0
+            for batch in batches(data, self.options.batch_size, order=range(count)):
+                self._add(batch.images.to(device), first, statistics)
+                first += batch.images.shape[0]
+                progress(ProgressUpdate("scoring", first, count))
+        for name, layer in statistics.items():
+            if layer.sums is not None and not all(bool(part.isfinite().all()) for part in layer.sums):
+                raise InputError(
+                    f"layer {name}: expected finite activations, got NaN or infinity on the images scored; "
+                    "check the weights and the normalisation"
+                )
+        return statistics
+
+    def _add(self, images: Tensor, first: int, statistics: dict[str, ActivationStatistics]) -> None:
+        count = images.shape[0]
+        theta, sample = draw_thetas(self.perturbation_range, self.options, first, count)
+        samples = theta.shape[1] - 1
+        halves = 0 if self.options.method == SamplingMethod.QUADRATURE or samples < 4 else samples // 2
+        weights = ThetaWeights(sample.weights.to(images), sample.variance_factor, halves)
+
+        def read(name: str, activations: Tensor) -> None:
+            grouped = activations.reshape(count, 1 + samples, activations.shape[1], -1)
+            statistics[name].add(reduce_activations(grouped, weights), first)
+
+        with reading_activations(self.pipeline.network, self.layers, read):
+            self.pipeline(perturbed_batch(self.perturbation_range, images, theta))
+
+
+def thetas_an_image(perturbation_range: PerturbationRange, options: ScoreOptions) -> int:
+    """Return how many perturbed versions of an image are scored."""
+    return theta_count(perturbation_range.dimension, options.method, options.samples)
+
+
+@contextmanager
+def evaluating(pipeline: Pipeline) -> Iterator[None]:
+    """Switch a pipeline to evaluation mode and every module back to its own mode afterwards."""
+    modes = [(module, module.training) for module in pipeline.modules()]
+    pipeline.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Keep a GPU from rounding factors to TF32's 10 bits, which would drown small shifts of activations."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
