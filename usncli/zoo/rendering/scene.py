@@ -113,13 +113,13 @@ def rotation_about(axis: int, degrees: float) -> Floats:
 
 
 def _sample_pose(generator: np.random.Generator) -> Pose:
-    heading = generator.uniform(-65.0, 65.0)
-    climb = generator.uniform(-12.0, 15.0)
-    bank = generator.uniform(-32.0, 32.0)
-    elevation = generator.uniform(-22.0, 42.0)
-    tilt = generator.uniform(-8.0, 8.0)
-    distance = generator.uniform(3.3, 4.6)
-    aside = generator.uniform(-0.09, 0.09, size=2)
+    heading = generator.uniform(-50.0, 50.0)
+    climb = generator.uniform(-8.0, 10.0)
+    bank = generator.uniform(-20.0, 20.0)
+    elevation = generator.uniform(-8.0, 36.0)
+    tilt = generator.uniform(-5.0, 5.0)
+    distance = generator.uniform(3.3, 4.2)
+    aside = generator.uniform(-0.07, 0.07, size=2)
     # Heading 0 flies against the camera's line of sight, which is the world's y.
     attitude = rotation_about(2, heading - 90.0) @ rotation_about(1, -climb) @ rotation_about(0, bank)
     to_camera_axes = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -131,7 +131,7 @@ def _sample_pose(generator: np.random.Generator) -> Pose:
 
 def _sample_light(generator: np.random.Generator, pose: Pose) -> Light:
     height = np.radians(generator.uniform(12.0, 75.0))
-    azimuth = np.radians(generator.uniform(-115.0, 115.0))
+    azimuth = np.radians(generator.uniform(-105.0, 105.0))
     towards_camera = _unit(np.array([0.0, 0.0, -1.0]) + pose.up[2] * pose.up)
     right = np.cross(towards_camera, pose.up)
     level = np.cos(azimuth) * towards_camera + np.sin(azimuth) * right

@@ -17,7 +17,7 @@ def shade(fragments: Fragments, mesh: Mesh, scene: Scene) -> Floats:
     light = scene.light
     to_viewer = np.array([0.0, 0.0, -1.0])
     halfway = light.direction + to_viewer
-    halfway /= np.linalg.norm(halfway)
+    halfway /= max(float(np.linalg.norm(halfway)), 1e-9)
     # Dot products are linear: taken at the corners of triangles, they are interpolated over the pixels.
     directions = scene.pose.rotation.T @ np.stack([light.direction, halfway, scene.pose.up], axis=1)
     at_corners = mesh.normals @ directions
