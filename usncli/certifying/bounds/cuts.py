@@ -1,0 +1,68 @@
+"""Where a backward pass may stop: sets of nodes that separate the outputs from the image, and what it costs to there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+
+from usncli.certifying.rewriting.builder import RELU
+
+
+class Cut(NamedTuple):
+    """A separating set of nodes.
+
+    Attributes:
+        names: the nodes, by name.
+        inside: names of the ReLUs between the cut and the outputs.
+        cost: multiply-adds of one pass from the cut to the outputs, for one image.
+        held: values that a backward pass holds at once for one row of one image.
+    """
+
+    names: tuple[str, ...]
+    inside: tuple[str, ...]
+    cost: float
+    held: int
+
+
+def find_cuts(network: fx.GraphModule, example: Tensor) -> tuple[Cut, ...]:
+    """List the cuts just before each ReLU, from the outputs towards the image, and last the image itself.
+
+    Args:
+        network: a rewritten network.
+        example: ``(1, channels, height, width)``.
+    """
+    interpreter = fx.Interpreter(network, garbage_collect_values=False)
+    with torch.no_grad():
+        interpreter.run(example)
+    nodes = [node for node in network.graph.nodes if node.op != "output"]
+    sizes = {node: interpreter.env[node].numel() for node in nodes}
+    costs = {node: _cost(network, node, sizes) for node in nodes}
+    starts = [position for position, node in enumerate(nodes) if node.target is RELU]
+    return tuple(_cut(nodes, start, sizes, costs) for start in [*reversed(starts), 1])
+
+
+def _cut(nodes: Sequence[fx.Node], start: int, sizes: Mapping[fx.Node, int], costs: Mapping[fx.Node, float]) -> Cut:
+    after = nodes[start:]
+    inside = set(after)
+    border = {source for node in after for source in node.all_input_nodes if source not in inside}
+    return Cut(
+        tuple(sorted(node.name for node in border)),
+        tuple(node.name for node in after if node.target is RELU),
+        sum(costs[node] for node in after),
+        sum(sizes[node] for node in after if node.target is RELU) + 3 * max(sizes[node] for node in [*after, *border]),
+    )
+
+
+def _cost(network: fx.GraphModule, node: fx.Node, sizes: Mapping[fx.Node, int]) -> float:
+    """Return the multiply-adds of a node; the nodes without weights count a few a value."""
+    layer = network.get_submodule(str(node.target)) if node.op == "call_module" else None
+    layer = getattr(layer, "layer", layer)
+    if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
+        transposed = isinstance(layer, nn.modules.conv._ConvTransposeNd)
+        values = sizes[node.all_input_nodes[0]] if transposed else sizes[node]
+        channels = layer.weight.shape[0]
+        return float(values * (layer.weight.numel() / channels))
+    return 4.0 * sizes[node]

@@ -1,0 +1,55 @@
+"""What a bound engine is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from usncli.certifying.bounds.lines import Lines
+from usncli.certifying.bounds.rows import Rows
+
+
+class Work(NamedTuple):
+    """Pieces of theta to bound, of one image or several.
+
+    Attributes:
+        images: lines of the network's normalised input over each piece.
+        rows: what to bound, on the network's raw flattened outputs.
+        wanted: ``(pieces, rows)``; rows that are still needed.
+        centre: ``(pieces, rows)``, the rows' values at the pieces' centres.
+        threshold: a row is proved once its bound is above this.
+    """
+
+    images: Lines
+    rows: Rows
+    wanted: Tensor
+    centre: Tensor
+    threshold: float
+
+
+class BoundEngine(Protocol):
+    """Bounds specification rows over pieces of theta.
+
+    Attributes:
+        dtype: of all it is given and returns.
+        device: where it works.
+    """
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def lower_bounds(self, work: Work) -> Tensor:
+        """Return lower bounds of the wanted rows over each piece, ``(pieces, rows)``.
+
+        What is not wanted, or not worth bounding, is minus infinity; a bound may be any number below the true minimum.
+        """
+        ...
+
+    def crossing_relus(self, images: Lines) -> Tensor:
+        """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
+        ...

@@ -1,0 +1,184 @@
+"""The bound engine on auto_LiRPA."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+from torch import Tensor, fx
+
+from usncli.certifying.bounds.cuts import Cut, find_cuts
+from usncli.certifying.bounds.engine import Work
+from usncli.certifying.bounds.lines import Lines
+from usncli.certifying.bounds.lirpa_network import LirpaNetwork
+
+
+class Method(StrEnum):
+    """How auto_LiRPA bounds a network.
+
+    - ``forward+backward``: a forward pass for inner layers; for outputs backward passes that reach as far back as pays.
+    - ``forward``: a forward pass alone.
+    - ``crown``: backward passes from every layer.
+    - ``ibp``: interval bounds.
+    - ``crown-ibp``: interval bounds for inner layers, a backward pass for the outputs.
+    """
+
+    FORWARD_BACKWARD = "forward+backward"
+    FORWARD = "forward"
+    CROWN = "crown"
+    IBP = "ibp"
+    CROWN_IBP = "crown-ibp"
+
+
+ENTIRE = {Method.CROWN, Method.CROWN_IBP}
+"""Methods that leave no lines at inner layers: a backward pass has to reach the image."""
+SPENDING = 4.0
+"""How much a round of backward passes may cost, in forward passes over the same pieces."""
+MEMORY = 400e6
+"""Bytes that a backward pass may hold at once."""
+FIRST_GAIN = 0.03
+"""Share of a forward bound's looseness that a backward pass leaves, until that is known."""
+
+
+class LirpaEngine:
+    """Bounds rows by auto_LiRPA; see `BoundEngine`.
+
+    With ``forward+backward`` a forward pass gives lines for every layer, then, for the rows that it leaves open,
+    backward passes start at the outputs and stop at the inner layer that a fixed share of the forward pass's cost
+    pays for, where the forward lines take over. As rows close, the rest is carried further back.
+
+    Args:
+        network: a rewritten network; its dtype is the engine's.
+        example: ``(1, channels, height, width)``.
+        method: which of auto_LiRPA's methods.
+    """
+
+    def __init__(self, network: fx.GraphModule, example: Tensor, method: Method = Method.FORWARD_BACKWARD) -> None:
+        self.dtype, self.device = example.dtype, example.device
+        self.method = method
+        with torch.no_grad():
+            self.outputs = int(network(example[:1]).shape[1])
+            self._cuts = find_cuts(network, example[:1])
+            self._network = LirpaNetwork(network, example[:1])
+        self._gain = FIRST_GAIN
+
+    def lower_bounds(self, work: Work) -> Tensor:
+        """Return lower bounds of the wanted rows, ``(pieces, rows)``; see `BoundEngine.lower_bounds`."""
+        with torch.no_grad(), torch.jit.optimized_execution(False):
+            return self._lower_bounds(work)
+
+    def crossing_relus(self, images: Lines) -> Tensor:
+        """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
+        with torch.no_grad(), torch.jit.optimized_execution(False):
+            self._propagate(images)
+        counts = torch.zeros(images.lower.shape[0], dtype=torch.int64, device=self.device)
+        for lower, upper in self._relu_bounds().values():
+            counts += ((lower < 0) & (upper > 0)).flatten(1).sum(dim=1)
+        return counts
+
+    def _lower_bounds(self, work: Work) -> Tensor:
+        self._propagate(work.images)
+        final = self._network.final_node()
+        bounds = torch.full_like(work.centre, -torch.inf)
+        if self.method == Method.IBP:
+            nothing = torch.zeros_like(final.lower).unsqueeze(1)
+            bounds = work.rows.minimum(Lines(nothing, final.lower, nothing, final.upper))
+        elif self.method not in ENTIRE:
+            bounds = work.rows.minimum(Lines(final.linear.lw, final.linear.lb, final.linear.uw, final.linear.ub))
+        if self.method not in (Method.IBP, Method.FORWARD):
+            bounds = self._tightened(work, bounds)
+        return torch.where(work.wanted, bounds, -torch.inf)
+
+    def _propagate(self, images: Lines) -> None:
+        """Bound every layer over the pieces; the results stay on auto_LiRPA's nodes."""
+        network = self._network
+        network.place(images)
+        pieces = images.lower.shape[0]
+        if self.method == Method.IBP:
+            network.compute_bounds(method="IBP")
+            return
+        # A specification without content: what is wanted are the layers' own bounds.
+        nothing = torch.zeros(pieces, 1, self.outputs, dtype=self.dtype, device=self.device)
+        method = "forward" if self.method == Method.FORWARD_BACKWARD else self.method.value
+        network.compute_bounds(C=nothing, method=method, bound_upper=method == "forward")
+
+    def _relu_bounds(self) -> dict[str, tuple[Tensor, Tensor]]:
+        nodes = [self._network[name].inputs[0] for name in self._cuts[-1].inside]
+        return {node.name: (node.lower, node.upper) for node in nodes}
+
+    def _tightened(self, work: Work, bounds: Tensor) -> Tensor:
+        """Carry open rows back, ever further as they become fewer."""
+        relu_bounds = self._relu_bounds()
+        entire = self.method in ENTIRE
+        budget = SPENDING * 3 * self._cuts[-1].cost * len(work.centre)
+        last = -1
+        while True:
+            open_rows = work.wanted & ~(bounds > work.threshold) & self._worthwhile(work, bounds, entire=entire)
+            pieces = open_rows.any(dim=1).nonzero().squeeze(1)
+            if not len(pieces):
+                return bounds
+            count = int(open_rows.sum(dim=1).max())
+            position = len(self._cuts) - 1 if entire else self._affordable(budget / (2 * count * len(pieces)))
+            if position <= last:
+                return bounds
+            last = position
+            chosen = open_rows[pieces].to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+            new = self._backward(self._cuts[position], relu_bounds, work, pieces, chosen)
+            old = bounds[pieces].gather(1, chosen)
+            self._learn(work.centre[pieces].gather(1, chosen), old, new)
+            bounds = bounds.index_put((pieces.unsqueeze(1), chosen), torch.maximum(old, new))
+
+    def _affordable(self, cost: float) -> int:
+        """Return the deepest cut that costs no more; at least the first."""
+        affordable = [index for index, cut in enumerate(self._cuts) if cut.cost <= cost]
+        return max(affordable, default=0)
+
+    def _worthwhile(self, work: Work, bounds: Tensor, *, entire: bool) -> Tensor:
+        """Say for which pieces ``(pieces, 1)`` a backward pass may close all rows; the others are better split."""
+        if entire:
+            return torch.ones(len(bounds), 1, dtype=torch.bool, device=bounds.device)
+        needed = (work.centre - work.threshold) / (work.centre - bounds).clamp(min=1e-300)
+        hopeless = work.wanted & ~(bounds > work.threshold) & ~(needed > self._gain / 3)
+        return ~hopeless.any(dim=1, keepdim=True)
+
+    def _learn(self, centre: Tensor, old: Tensor, new: Tensor) -> None:
+        """Remember how much of the looseness backward passes leave, over all rows so far, recent ones foremost."""
+        ratio = ((centre - new) / (centre - old).clamp(min=1e-300)).clamp(0, 1)
+        ratio = ratio[torch.isfinite(ratio)]
+        if len(ratio):
+            self._gain = 0.7 * self._gain + 0.3 * float(ratio.mean())
+
+    def _backward(
+        self, cut: Cut, relu_bounds: dict[str, tuple[Tensor, Tensor]], work: Work, pieces: Tensor, rows: Tensor
+    ) -> Tensor:
+        """Bound rows ``(selected, count)`` of some pieces by a backward pass from the outputs to a cut."""
+        room = max(1, int(MEMORY / (cut.held * self.dtype.itemsize)))
+        rows_at_once = min(rows.shape[1], room)
+        pieces_at_once = max(1, room // rows_at_once)
+        result = torch.empty_like(rows, dtype=self.dtype)
+        lines = {name: self._lines(name, work.images) for name in cut.names}
+        for start in range(0, len(pieces), pieces_at_once):
+            some = pieces[start : start + pieces_at_once]
+            bounds = {name: (lower[some], upper[some]) for name, (lower, upper) in relu_bounds.items()}
+            roots = {name: selected(value, some) for name, value in lines.items()}
+            for first in range(0, rows.shape[1], rows_at_once):
+                part = rows[start : start + pieces_at_once, first : first + rows_at_once]
+                specification = work.rows.take(some, part)
+                least = self._network.backward_to(roots, bounds, specification.dense(self.outputs))
+                result[start : start + pieces_at_once, first : first + rows_at_once] = least + specification.bias
+        return result
+
+    def _lines(self, name: str, images: Lines) -> Lines:
+        node = self._network[name]
+        if name == self._network.image_name:
+            return images
+        linear = node.linear
+        return Lines(linear.lw, linear.lb, linear.uw, linear.ub)
+
+
+def selected(lines: Lines, pieces: Tensor) -> Lines:
+    """Return the lines of some pieces, keeping shared tensors shared."""
+    lower_slope, lower = lines.lower_slope[pieces], lines.lower[pieces]
+    upper_slope = lower_slope if lines.upper_slope is lines.lower_slope else lines.upper_slope[pieces]
+    upper = lower if lines.upper is lines.lower else lines.upper[pieces]
+    return Lines(lower_slope, lower, upper_slope, upper)

@@ -1,0 +1,176 @@
+"""A rewritten network as auto_LiRPA's graph of bound rules.
+
+auto_LiRPA reads networks by TorchScript traces and an ONNX pass of a torch of 2022. A rewritten network says all that is
+needed itself, so its graph is handed over directly: fewer parts that age, and nothing of torch to patch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+
+from usncli.certifying.bounds.lines import Lines
+from usncli.certifying.bounds.lirpa_parts import BoundedModule, operators
+from usncli.certifying.bounds.lirpa_perturbation import LinesPerturbation
+from usncli.certifying.bounds.lirpa_rules import (
+    BoundAffine,
+    BoundConcatenation,
+    BoundConvolution,
+    BoundDifference,
+    BoundLinearLayer,
+    BoundReluLines,
+    BoundSum,
+)
+from usncli.certifying.rewriting.builder import ADD, CONCATENATE, RELU, SUBTRACT
+from usncli.certifying.rewriting.linear_maps import LinearMap
+
+
+class _GraphParts(NamedTuple):
+    operations: list[Any]
+    inputs: list[Any]
+
+
+class LirpaNetwork(BoundedModule):  # type: ignore[misc]
+    """auto_LiRPA's module for a rewritten network; one serves every image and piece.
+
+    Args:
+        network: from `usncli.certifying.rewriting.rewrite`.
+        example: ``(1, channels, height, width)``, of the network's dtype and device.
+    """
+
+    def __init__(self, network: fx.GraphModule, example: Tensor) -> None:
+        options = {"conv_mode": "matrix", "relu": "same-slope", "sparse_intermediate_bounds": True}
+        super().__init__(network, example, bound_opts=options, device=example.device)
+        self._dtype = example.dtype
+        self.perturbation: LinesPerturbation | None = None
+
+    def _convert_nodes(self, model: fx.GraphModule, global_input: Any) -> Any:
+        """Build the nodes from the rewritten graph, in place of auto_LiRPA's reader of traces."""
+        parts = _GraphParts([], [])
+        nodes: dict[fx.Node, Any] = {}
+        output = None
+        for node in model.graph.nodes:
+            if node.op == "placeholder":
+                nodes[node] = _register(operators.BoundInput("images", global_input[0], None, 0), "images", parts.inputs)
+            elif node.op == "output":
+                output = nodes[node.args[0]]
+            else:
+                nodes[node] = self._operation(model, node, nodes, parts)
+        return parts.operations, parts.inputs, [output], None
+
+    def _operation(self, model: fx.GraphModule, node: fx.Node, nodes: dict[fx.Node, Any], parts: _GraphParts) -> Any:
+        inputs = [nodes[source] for source in node.all_input_nodes]
+        attributes: dict[str, Any] = {"device": self.device}
+        if node.op == "call_module":
+            operation = self._layer(model.get_submodule(str(node.target)), inputs, node.name, parts)
+        elif node.target is RELU:
+            operation = BoundReluLines(attributes, inputs, 0, self.bound_opts)
+        elif node.target in (ADD, SUBTRACT):
+            kind = BoundSum if node.target is ADD else BoundDifference
+            operation = kind(attributes, [nodes[source] for source in node.args], 0, self.bound_opts)  # type: ignore[index]
+        else:
+            assert node.target is CONCATENATE, node.target
+            attributes["axis"] = node.args[1]
+            listed = [nodes[source] for source in node.args[0]]  # type: ignore[union-attr, index]
+            operation = BoundConcatenation(attributes, listed, 0, self.bound_opts)
+        return _register(operation, node.name, parts.operations)
+
+    def _layer(self, layer: nn.Module, inputs: list[Any], name: str, parts: _GraphParts) -> Any:
+        if isinstance(layer, LinearMap):
+            return BoundAffine(layer, inputs, self.bound_opts, self.device)
+        for key in ("weight", "bias"):
+            tensor = getattr(layer, key)
+            if tensor is not None:
+                inputs.append(_register(operators.BoundParams(f"{name}.{key}", tensor), f"{name}_{key}", parts.inputs))
+        attributes: dict[str, Any] = {"device": self.device}
+        if isinstance(layer, nn.Linear):
+            return BoundLinearLayer({**attributes, "transB": 1}, inputs, 0, self.bound_opts)
+        assert isinstance(layer, nn.Conv2d), layer
+        vertical, horizontal = layer.padding
+        attributes.update(
+            pads=[vertical, horizontal, vertical, horizontal],
+            strides=list(layer.stride),
+            dilations=list(layer.dilation),
+            group=layer.groups,
+        )
+        return BoundConvolution(attributes, inputs, 0, self.bound_opts)
+
+    @property
+    def image_name(self) -> str:
+        """Name of the node that holds the image."""
+        return "images"
+
+    def place(self, images: Lines) -> None:
+        """Set the image to lines over pieces; forget all earlier bounds."""
+        self._clear_and_set_new(None)
+        self.perturbation = LinesPerturbation(images)
+        node = self[self.image_name]
+        node.value = images.lower
+        node.perturbation = self.perturbation
+        self._mark_perturbed_nodes()
+
+    def backward_to(
+        self, roots: dict[str, Lines], relu_bounds: dict[str, tuple[Tensor, Tensor]], specification: Tensor
+    ) -> Tensor:
+        """Carry a specification from the outputs back to nodes whose lines are known, and take the least value.
+
+        Call it after bounds were computed; they stay as they were.
+
+        Args:
+            roots: nodes that separate the outputs from the image, with their lines over the pieces.
+            relu_bounds: bounds of ReLU inputs over the same pieces, by the input's name.
+            specification: ``(pieces, rows, outputs)``.
+
+        Returns:
+            Lower bounds ``(pieces, rows)``.
+        """
+        slopes: list[Tensor] = []
+        before = self.root, self.root_name, self.final_name
+        kept = {name: (self[name].lower, self[name].upper) for name in relu_bounds}
+        perturbations = {name: getattr(self[name], "perturbation", None) for name in roots}
+        try:
+            for name, (lower, upper) in relu_bounds.items():
+                self[name].lower, self[name].upper = lower, upper
+            for name, lines in roots.items():
+                node = self[name]
+                node.perturbation, node.center, node.aux = LinesPerturbation(lines, slopes), None, None
+            self.root = [self[name] for name in roots]
+            self.root_name = [*self.root_name, *roots]
+            # Under another name than the network's last node, auto_LiRPA drops coefficients that it has used.
+            final, self.final_name = self.final_node(), ""
+            least, _ = self.backward_general(C=specification, node=final, bound_lower=True, bound_upper=False)
+        finally:
+            self.root, self.root_name, self.final_name = before
+            for name, (lower, upper) in kept.items():
+                self[name].lower, self[name].upper = lower, upper
+            for name, perturbation in perturbations.items():
+                self[name].perturbation = perturbation
+        result: Tensor = least - torch.stack(slopes).sum(dim=0).abs().sum(dim=2)
+        return result
+
+    def forward_general(self, *args: Any, **kwargs: Any) -> Any:
+        """Run auto_LiRPA's forward pass with the perturbation told that coefficients are in t."""
+        assert self.perturbation is not None
+        previous, self.perturbation.forward_mode = self.perturbation.forward_mode, True
+        try:
+            return super().forward_general(*args, **kwargs)
+        finally:
+            self.perturbation.forward_mode = previous
+
+    def get_sparse_C(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        """Give the coefficient matrices that auto_LiRPA makes in single precision the network's own."""
+        coefficients, *rest = super().get_sparse_C(*args, **kwargs)
+        return (coefficients.to(self._dtype) if isinstance(coefficients, Tensor) else coefficients, *rest)
+
+    def check_IBP_first_linear(self, node: Any) -> bool:  # noqa: N802
+        """Never bound the first layer from a box around the image: its pixels move together."""
+        return False
+
+
+def _register(node: Any, name: str, collection: list[Any]) -> Any:
+    node.name = name
+    node.input_name = [source.name for source in node.inputs]
+    collection.append(node)
+    return node

@@ -1,0 +1,22 @@
+"""The parts of auto_LiRPA that are used, by name; importing this module imports auto_LiRPA (see `lirpa_import`)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from usncli.certifying.bounds.lirpa_import import import_auto_lirpa
+
+_package = import_auto_lirpa()
+
+
+def _part(name: str) -> Any:
+    return importlib.import_module(f"auto_LiRPA.{name}")
+
+
+operators = _part("bound_ops")
+perturbations = _part("perturbations")
+patches = _part("patches")
+utils = _part("utils")
+LinearBound: Any = _part("linear_bound").LinearBound
+BoundedModule: Any = _package.BoundedModule

@@ -1,0 +1,71 @@
+"""The perturbation through which auto_LiRPA sees a piece of theta: values between two lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from usncli.certifying.bounds.lines import Lines
+from usncli.certifying.bounds.lirpa_parts import LinearBound, perturbations
+
+
+class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc, name-defined]
+    """Says that a node's value lies between two lines in t, t in [-1, 1]^d: the input image, or an inner layer.
+
+    auto_LiRPA takes it for an l-infinity box of the same extent wherever it asks no more than that.
+
+    Args:
+        lines: the two lines.
+        sums: where backward passes leave their slopes in t, one a node; None concretizes each node by itself.
+    """
+
+    def __init__(self, lines: Lines, sums: list[Tensor] | None = None) -> None:
+        super().__init__(norm=float("inf"), x_L=lines.minimum(), x_U=lines.maximum())
+        self.lines = lines
+        self.sums = sums
+        self.forward_mode = False
+
+    def init(self, x: Tensor, aux: object = None, forward: bool = False) -> tuple[Any, Tensor, None]:
+        """Start bound propagation: the lines themselves in forward mode, the box around them otherwise."""
+        lines = self.lines
+        if forward:
+            return LinearBound(*lines, self.x_L, self.x_U), x, None
+        return LinearBound(None, None, None, None, self.x_L, self.x_U), x, None
+
+    def concretize(
+        self, x: Tensor, A: Any, sign: int = -1, aux: object = None, extra_constr: object = None  # noqa: N803
+    ) -> Tensor | None:
+        """Return the least (sign -1) or greatest (+1) value of A times the node's value over the piece.
+
+        In forward mode A, of shape ``(pieces, rows, dimension)``, multiplies t itself; else it multiplies the node's
+        values, ``(pieces, rows, values)``.
+        """
+        if A is None:
+            return None
+        if self.forward_mode:
+            return sign * A.abs().sum(dim=-1)
+        slope, offset = self._line(A.flatten(2), sign)
+        if self.sums is not None:
+            self.sums.append(slope)
+            return offset
+        return offset + sign * slope.abs().sum(dim=-1)
+
+    def _line(self, matrix: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+        """Return slope ``(pieces, rows, dimension)`` and value at the centre ``(pieces, rows)`` of A times the node."""
+        lines = self.lines
+        if lines.lower_slope is lines.upper_slope and lines.lower is lines.upper:
+            slope = torch.bmm(matrix, lines.lower_slope.flatten(2).transpose(1, 2))
+            return slope, torch.bmm(matrix, lines.lower.flatten(1).unsqueeze(2)).squeeze(2)
+        positive, negative = matrix.clamp(min=0), matrix.clamp(max=0)
+        if sign > 0:
+            positive, negative = negative, positive
+        if lines.lower_slope is lines.upper_slope:
+            slope = torch.bmm(matrix, lines.lower_slope.flatten(2).transpose(1, 2))
+        else:
+            slope = torch.bmm(positive, lines.lower_slope.flatten(2).transpose(1, 2))
+            slope = slope + torch.bmm(negative, lines.upper_slope.flatten(2).transpose(1, 2))
+        offset = torch.bmm(positive, lines.lower.flatten(1).unsqueeze(2))
+        offset = offset + torch.bmm(negative, lines.upper.flatten(1).unsqueeze(2))
+        return slope, offset.squeeze(2)

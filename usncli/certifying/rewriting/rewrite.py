@@ -1,0 +1,145 @@
+"""Rewrites a captured network, exactly, into the few operations that bound engines know."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+
+from usncli.certifying.rewriting.activations import ACTIVATION_RULES
+from usncli.certifying.rewriting.builder import NetworkBuilder
+from usncli.certifying.rewriting.call import Call, CannotRewriteError
+from usncli.certifying.rewriting.folding import fold_scales
+from usncli.certifying.rewriting.layers import LAYER_RULES
+from usncli.certifying.rewriting.pooling import MAXIMUM_RULES
+from usncli.certifying.rewriting.reordering import LINEAR_RULES
+from usncli.errors import UnsupportedOperationError
+from usncli.loading.operations import bind, layer_name
+
+RULES = {**ACTIVATION_RULES, **MAXIMUM_RULES, **LINEAR_RULES}
+"""Every overload that can be rewritten."""
+
+
+class UnsupportedOperation(NamedTuple):
+    """An operation that cannot be bounded.
+
+    Attributes:
+        layer: the user's name of the layer.
+        operation: layer class or overload.
+        reason: why.
+    """
+
+    layer: str
+    operation: str
+    reason: str
+
+
+def unsupported_operations(network: fx.GraphModule, example: Tensor) -> tuple[UnsupportedOperation, ...]:
+    """Name every operation of a captured network that cannot be bounded; nothing is bounded yet.
+
+    Args:
+        network: a captured network.
+        example: an image ``(1 or more, channels, height, width)`` at the network's size.
+    """
+    return _Rewriter(network, example, torch.float64).run()[1]
+
+
+def rewrite(network: fx.GraphModule, example: Tensor, dtype: torch.dtype = torch.float64) -> fx.GraphModule:
+    """Rewrite a captured network for bounding; the original is left alone.
+
+    Args:
+        network: a captured network, in evaluation mode.
+        example: an image ``(1 or more, channels, height, width)`` at the network's size.
+        dtype: of the rewritten network's constants.
+
+    Returns:
+        A network of `builder`'s vocabulary that computes the same function, flattened to ``(batch, outputs)``;
+        ``meta["layer"]`` of each node names the user's layer.
+
+    Raises:
+        UnsupportedOperationError: some operations cannot be bounded; all are named.
+    """
+    rewritten, unsupported = _Rewriter(network, example, dtype).run()
+    if unsupported or rewritten is None:
+        named = "; ".join(f"{item.layer}: {item.operation} ({item.reason})" for item in unsupported)
+        raise UnsupportedOperationError(
+            f"these operations cannot be bounded: {named}; replace them by layers that usn doctor lists as supported",
+            [item.layer for item in unsupported],
+        )
+    fold_scales(rewritten)
+    return rewritten
+
+
+class _Rewriter:
+    """Walks a captured network once, with the concrete values of an example beside it for shapes and constants."""
+
+    def __init__(self, network: fx.GraphModule, example: Tensor, dtype: torch.dtype) -> None:
+        parameter = next(network.parameters(), None)
+        device = torch.device("cpu") if parameter is None else parameter.device
+        self._network = copy.deepcopy(network).to(torch.float64).eval()
+        self._builder = NetworkBuilder(dtype, device)
+        images = torch.cat([example[:1], 1 - example[:1]]).to(device, torch.float64)
+        interpreter = fx.Interpreter(self._network, garbage_collect_values=False)
+        with torch.no_grad():
+            interpreter.run(images)
+        self._examples = interpreter.env
+        self._new: dict[fx.Node, Any] = {}
+        self._unsupported: list[UnsupportedOperation] = []
+
+    def run(self) -> tuple[fx.GraphModule | None, tuple[UnsupportedOperation, ...]]:
+        output = None
+        for node in self._network.graph.nodes:
+            if node.op == "output":
+                output = self._value(node.args[0])
+                break
+            self._builder.start_layer(layer_name(node))
+            self._new[node] = self._rewrite(node)
+        if self._unsupported or not isinstance(output, fx.Node):
+            return None, tuple(self._unsupported)
+        return self._builder.finish(output), ()
+
+    def _rewrite(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            return self._builder.input
+        if not any(isinstance(self._new[source], fx.Node | list) for source in node.all_input_nodes):
+            return self._examples[node]
+        if node.target is operator.getitem:
+            return cast(Any, self._value(node.args[0]))[node.args[1]]
+        if node.target is torch.ops.aten.sym_size.int:
+            return self._examples[node]
+        try:
+            return self._apply_rule(node)
+        except CannotRewriteError as error:
+            name = type(self._layer(node)).__name__ if node.op == "call_module" else str(node.target)
+            self._unsupported.append(
+                UnsupportedOperation(layer_name(node), name.removeprefix("aten.").removesuffix(".default"), str(error))
+            )
+            return self._builder.input
+
+    def _apply_rule(self, node: fx.Node) -> Any:
+        if node.op == "call_module":
+            layer = self._layer(node)
+            rule: Any = LAYER_RULES.get(type(layer))
+            arguments: dict[str, Any] = {"input": node.args[0]}
+        else:
+            layer = None
+            rule = RULES.get(node.target)
+            arguments = bind(node) if isinstance(node.target, OpOverload) else {}
+        if rule is None:
+            raise CannotRewriteError("no exact rule")
+        values = {name: self._value(value) for name, value in arguments.items()}
+        examples = {name: self._example(value) for name, value in arguments.items()}
+        return rule(Call(self._builder, values, examples, self._examples[node], layer))
+
+    def _layer(self, node: fx.Node) -> nn.Module:
+        return self._network.get_submodule(str(node.target))
+
+    def _value(self, argument: Any) -> Any:
+        return fx.node.map_arg(argument, lambda node: self._new[node])
+
+    def _example(self, argument: Any) -> Any:
+        return fx.node.map_arg(argument, lambda node: self._examples[node])
