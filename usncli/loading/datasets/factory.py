@@ -62,13 +62,25 @@ def open_factory(reference: str, preprocessing: Preprocessing, task: Task, optio
         InputError: it returns no such data set, or an item that is not as above. What the user's code itself raises
             passes through.
     """
-    dataset = import_callable(reference, "--data")()
+    return open_dataset(import_callable(reference, "--data")(), reference, preprocessing, task, options)
+
+
+def open_dataset(
+    dataset: Any, reference: str, preprocessing: Preprocessing, task: Task, options: DataOptions | None = None
+) -> FactoryData:
+    """Check every item of a torch data set, see `open_factory`, where ``reference`` is what messages call it.
+
+    Raises:
+        ConfigurationError: its targets belong to another task.
+        InputError: it is no such data set, or an item is not as `open_factory` says.
+    """
     if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         raise InputError(
             f"{reference}: expected a torch Dataset with a length and items, got a {type(dataset).__name__}"
         )
     if len(dataset) == 0:
         raise InputError(f"{reference}: expected images, found none")
+    options = options or DataOptions()
     targets, faults = [], []
     for index in range(len(dataset)):
         try:
