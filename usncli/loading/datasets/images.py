@@ -1,4 +1,8 @@
-"""Image files: checking them, decoding them, and bringing them to the network's size and colour."""
+"""Image files: checking them, decoding them, and bringing them to the network's size and colour.
+
+Files are opened before Pillow sees them: given a path, Pillow 13.0 maps uncompressed TIFF files into memory and then
+misreads those that are stored on their side.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,9 @@ UNREADABLE = (
 )
 """What Pillow's decoders raise on files that are damaged or hostile."""
 
+UNKNOWN_SCALE = ("I", "F")
+"""Modes of Pillow, 32 bits a pixel, whose numbers may be of any scale: `_fine_grey` refuses those it cannot read."""
+
 JPEG_END = b"\xff\xd9"
 JPEG_TAIL = 4096
 LARGEST_16_BIT = 65535
@@ -83,14 +90,15 @@ def check_image_file(path: Path) -> ImageFacts:
     if path.stat().st_size == 0:
         raise InputError("an empty file")
     try:
-        with Image.open(path) as image:
-            _decodable_mode(image)
-            if image.format == "PNG":
+        with path.open("rb") as file, Image.open(file) as image:
+            if image.format == "PNG" and image.mode not in UNKNOWN_SCALE:
                 facts = ImageFacts(image.size, _png_orientation(image))
                 image.verify()
                 return facts
             if image.format != "JPEG" or not _ends_like_jpeg(path):
                 image.load()
+            if image.mode in UNKNOWN_SCALE:
+                _fine_grey(image)
             return ImageFacts(image.size, _valid_orientation(image.getexif()))
     except UNREADABLE as error:
         raise InputError(_reason(error)) from error
@@ -107,7 +115,7 @@ def read_image(path: Path, orientation: int = AS_STORED) -> Image.Image:
         InputError: the file is not an image, or is damaged.
     """
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             image.load()
             return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image.copy()
     except UNREADABLE as error:
@@ -152,13 +160,6 @@ def _fine_grey(image: Image.Image) -> Image.Image:
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
         raise InputError(f"mode {image.mode} with numbers outside [0, 1] (or 0 to 65535): save it with 8 or 16 bits")
     return Image.fromarray(values)
-
-
-def _decodable_mode(image: Image.Image) -> None:
-    """Decode now what `_fine_grey` might refuse."""
-    if image.mode in ("I", "F"):
-        with Image.open(image.filename) as again:  # type: ignore[attr-defined]
-            _fine_grey(again)
 
 
 def _valid_orientation(exif: Image.Exif) -> int:
