@@ -1,10 +1,8 @@
 """The settings of each command: shared groups plus its own options.
 
 Defaults agree with the options of the stage that a command calls (a test keeps that true); constraints are stated
-here too, so that a mistake is answered before anything heavy is loaded.
+here too, so that a mistake is answered before anything heavy is loaded. Annotations are not postponed, see `groups`.
 """
-
-from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeVar
 
@@ -12,9 +10,8 @@ from pydantic import Field
 
 from usncli.settings.groups import (
     DEFAULT_RUNS,
-    CheckpointSettings,
-    DataSettings,
     FormatSettings,
+    InputSettings,
     OutputSettings,
     PerturbationSettings,
     RunSettings,
@@ -36,9 +33,7 @@ class CommandSettings(SettingsGroup):
 CommandType = TypeVar("CommandType", bound=CommandSettings)
 
 
-class ScoreSettings(
-    CommandSettings, FormatSettings, RunSettings, PerturbationSettings, DataSettings, CheckpointSettings
-):
+class ScoreSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
     """Settings of ``usn score``."""
 
     command: ClassVar[str] = "score"
@@ -57,7 +52,7 @@ class ScoreSettings(
     batch_size: Annotated[int, Option("Images at once."), Field(ge=1)] = 32
 
 
-class FinetunePruneSettings(CommandSettings, RunSettings, PerturbationSettings, DataSettings, CheckpointSettings):
+class FinetunePruneSettings(CommandSettings, RunSettings, PerturbationSettings, InputSettings):
     """Settings of ``usn finetune-prune``."""
 
     command: ClassVar[str] = "finetune-prune"
@@ -110,9 +105,7 @@ class FinetunePruneSettings(CommandSettings, RunSettings, PerturbationSettings, 
     ] = None
 
 
-class CertifySettings(
-    CommandSettings, FormatSettings, RunSettings, PerturbationSettings, DataSettings, CheckpointSettings
-):
+class CertifySettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
     """Settings of ``usn certify``."""
 
     command: ClassVar[str] = "certify"
@@ -132,7 +125,7 @@ class CertifySettings(
     pieces: Annotated[int, Option("Budget of pieces an image and perturbation."), Field(ge=1)] = 10_000
 
 
-class ExportSettings(CommandSettings, RunSettings, DataSettings, CheckpointSettings):
+class ExportSettings(CommandSettings, RunSettings, InputSettings):
     """Settings of ``usn export``."""
 
     command: ClassVar[str] = "export"

@@ -1,6 +1,8 @@
-"""The options that several commands share, stated once."""
+"""The options that several commands share, stated once.
 
-from __future__ import annotations
+Annotations are not postponed here: pydantic would compile each of them again for every command that has the option,
+which alone took longer than ``usn --help`` may.
+"""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -83,9 +85,26 @@ class DataSettings(SettingsGroup):
         Literal["pixel", "unit", "centred"],
         Option("Units of raw keypoint outputs: pixels, [0, 1] or [-1, 1] across the input."),
     ] = "centred"
+    annotations: Annotated[
+        File | None,
+        Option("COCO keypoint JSON of a folder of images that does not hold it.", metavar="FILE"),
+    ] = None
+    crop_margin: Annotated[
+        float | None,
+        Option("Crop each annotated object, its box widened by this share of its longer side. COCO data only."),
+        Field(ge=0, le=10),
+    ] = None
+    class_name: Annotated[
+        Texts,
+        Option("Class in the order of the outputs, where sorted folder names are not it; repeat.", metavar="NAME"),
+    ] = ()
     limit: Annotated[int | None, Option("Use at most this many images, the first ones.", metavar="N"), Field(ge=1)] = (
         None
     )
+
+
+class InputSettings(DataSettings, CheckpointSettings):
+    """A network and images for it."""
 
 
 class PerturbationSettings(SettingsGroup):

@@ -44,7 +44,7 @@ class SettingsGroup(BaseModel):
     A command's settings are composed of groups by inheritance, so that all of its options stand on one level.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     group: ClassVar[str] = "Options"
     """Heading in ``--help`` of the options that this class declares."""

@@ -1,0 +1,156 @@
+"""What the commands do, as functions of plain torch objects; they return the records that commands print and write.
+
+A network is an `nn.Module` or a `Pipeline`; images are an `ImageData`, a torch data set of ``(image, target)``, or a
+tensor; perturbations are texts such as ``"brightness=0.1"`` or `PerturbationRange`. Work happens on the device that the
+network is on. `usncli.adapting` says what is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from usncli.adapting import Images, Perturbations, as_data, as_pipeline, as_ranges, joint_range
+from usncli.certifying.certify import CertificationRecord, CertifyOptions
+from usncli.certifying.certify import certify as certify_pipeline
+from usncli.exporting.export import export as export_pipeline
+from usncli.exporting.graph import ExportOptions
+from usncli.exporting.record import ExportRecord
+from usncli.loading.batching import collate
+from usncli.progress import ProgressCallback, silent
+from usncli.pruning.finetune import FinetuneRecord
+from usncli.pruning.finetune import finetune_prune as finetune_prune_pipeline
+from usncli.pruning.options import FinetuneOptions
+from usncli.scoring.options import ScoreOptions
+from usncli.scoring.record import ScoreRecord
+from usncli.scoring.score import score_network
+
+
+def score(
+    network: nn.Module,
+    images: Images,
+    perturbations: Perturbations,
+    options: ScoreOptions | None = None,
+    *,
+    exclude: Sequence[str] = (),
+    progress: ProgressCallback = silent,
+) -> ScoreRecord:
+    """Measure instability and importance of every prunable channel, and what a ratio would cut.
+
+    Args:
+        network: what is scored; its weights and mode stay.
+        images: at least 2; labels are not used.
+        perturbations: several are scored as the box that holds them all, as `finetune_prune` trains against it.
+        options: how instability is estimated.
+        exclude: names or patterns of layers that are left alone.
+        progress: told after every batch.
+
+    Raises:
+        UsnError: see `usncli.scoring.score.score_network` and `usncli.adapting`.
+    """
+    pipeline = as_pipeline(network, images)
+    return score_network(
+        pipeline,
+        as_data(images, pipeline),
+        joint_range(as_ranges(perturbations)),
+        options or ScoreOptions(),
+        exclude=exclude,
+        progress=progress,
+    )
+
+
+def finetune_prune(
+    network: nn.Module,
+    images: Images,
+    perturbations: Perturbations,
+    folder: Path | str,
+    options: FinetuneOptions | None = None,
+    *,
+    validation: Images | None = None,
+    progress: ProgressCallback = silent,
+) -> FinetuneRecord:
+    """Fine-tune a network while masking its least important channels, then remove them.
+
+    Args:
+        network: what is pruned; it stays as it is, the result is in the folder.
+        images: labelled training images.
+        perturbations: what the network is made stable against; several as the box that holds them all.
+        folder: training progress and the pruned network are kept there; the same call resumes.
+        options: ratio, criterion, training.
+        validation: labelled images that the error is measured on.
+        progress: told of every step.
+
+    Raises:
+        UsnError: see `usncli.pruning.finetune.finetune_prune` and `usncli.adapting`.
+    """
+    pipeline = as_pipeline(network, images)
+    return finetune_prune_pipeline(
+        pipeline,
+        as_data(images, pipeline),
+        joint_range(as_ranges(perturbations)),
+        options or FinetuneOptions(),
+        Path(folder),
+        validation=None if validation is None else as_data(validation, pipeline),
+        progress=progress,
+    )
+
+
+def certify(
+    network: nn.Module,
+    images: Images,
+    perturbations: Perturbations,
+    options: CertifyOptions | None = None,
+    *,
+    journal: Path | str | None = None,
+    progress: ProgressCallback = silent,
+) -> CertificationRecord:
+    """Prove or refute, for each image and range, that no perturbation in the range changes the answer.
+
+    Args:
+        network: what is certified, just as it is exported.
+        images: labels are used only where the options take them as reference.
+        perturbations: each range is certified by itself.
+        options: property, budget, bounds.
+        journal: finished queries are kept in this file, so that the same call resumes.
+        progress: told after every query.
+
+    Raises:
+        UsnError: see `usncli.certifying.certify.certify` and `usncli.adapting`.
+    """
+    pipeline = as_pipeline(network, images)
+    return certify_pipeline(
+        pipeline,
+        as_data(images, pipeline),
+        as_ranges(perturbations),
+        options or CertifyOptions(),
+        journal=None if journal is None else Path(journal),
+        progress=progress,
+    )
+
+
+def export(
+    network: nn.Module,
+    path: Path | str,
+    images: Images,
+    options: ExportOptions | None = None,
+    *,
+    provenance: Mapping[str, str] | None = None,
+) -> ExportRecord:
+    """Write ONNX that onnxruntime was seen to run as PyTorch does.
+
+    Args:
+        network: what is exported.
+        path: the file to write.
+        images: all of them are used to compare, as one batch.
+        options: what goes in.
+        provenance: what else the file's metadata says.
+
+    Raises:
+        UsnError: see `usncli.exporting.export.export` and `usncli.adapting`.
+    """
+    pipeline = as_pipeline(network, images)
+    data = as_data(images, pipeline)
+    batch = collate([data[index] for index in range(len(data))])
+    return export_pipeline(pipeline, Path(path), batch.images, options, provenance=provenance)

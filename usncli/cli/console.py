@@ -1,0 +1,51 @@
+"""Where a command prints: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rich.console import Console, RenderableType
+
+
+def _error_console() -> Console:
+    return Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Consoles:
+    """The two streams. Colour only where a stream is a terminal and NO_COLOR is not set.
+
+    Attributes:
+        out: stdout, for results.
+        err: stderr, for progress and messages.
+        quiet: whether messages that are no errors are kept back.
+        verbose: whether more is said.
+    """
+
+    out: Console = field(default_factory=Console)
+    err: Console = field(default_factory=_error_console)
+    quiet: bool = False
+    verbose: bool = False
+
+    def show(self, result: RenderableType) -> None:
+        """Print a result."""
+        self.out.print(result)
+
+    def line(self, text: str) -> None:
+        """Print one line of result, never wrapped or coloured, so that it can be copied and searched."""
+        self.out.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def say(self, message: str) -> None:
+        """Print a message, unless asked to be quiet."""
+        if not self.quiet:
+            self.err.print(message, soft_wrap=True, markup=False, highlight=False)
+
+    def detail(self, message: str) -> None:
+        """Print a message that only those who asked for more want."""
+        if self.verbose:
+            self.say(message)
+
+    def error(self, message: str) -> None:
+        """Print what went wrong: one line."""
+        line = " ".join(message.split())
+        self.err.print(f"error: {line}", style="bold red", soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,93 @@
+"""``usn finetune-prune``: progressive pruning with fine-tuning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from usncli.cli.execution import Command
+from usncli.cli.exit_codes import ExitCode
+from usncli.cli.inputs import open_images, open_network, ranges_of
+from usncli.cli.invocation import Invocation
+from usncli.cli.results import show_results
+from usncli.cli.running import Result, Workspace, stored_or_computed
+from usncli.settings import FinetunePruneSettings
+
+if TYPE_CHECKING:
+    from usncli.pruning.options import FinetuneOptions
+
+
+def run(invocation: Invocation[FinetunePruneSettings]) -> ExitCode:
+    """Fine-tune and prune, print what became of the network and where it is."""
+    stored = stored_or_computed(invocation, lambda workspace: compute(invocation, workspace))
+    show_results(stored, {}, invocation.consoles)
+    return ExitCode.DONE
+
+
+def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
+    """Return the stage's options.
+
+    Raises:
+        ConfigurationError: one is out of range.
+    """
+    from usncli.pruning.options import (
+        CheckpointOptions,
+        Criterion,
+        FinetuneOptions,
+        LossOptions,
+        MaskOptions,
+        Optimiser,
+        OptimiserOptions,
+    )
+
+    return FinetuneOptions(
+        ratio=settings.ratio,
+        criterion=Criterion(settings.criterion),
+        optimiser=OptimiserOptions(
+            epochs=settings.epochs,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            optimiser=Optimiser(settings.optimiser),
+        ),
+        losses=LossOptions(
+            unbiased_weight=settings.lambda_unbiased,
+            smooth_weight=settings.lambda_smooth,
+            wasserstein_weight=settings.lambda_wasserstein,
+            samples=settings.loss_samples,
+        ),
+        masks=MaskOptions(
+            ramp=settings.ramp,
+            rescore=settings.rescore,
+            floor=settings.floor,
+            exclude=settings.exclude,
+            scoring_images=settings.scoring_images,
+            scoring_samples=settings.scoring_samples,
+        ),
+        checkpoint=CheckpointOptions(seconds=settings.checkpoint_seconds, steps=settings.checkpoint_steps),
+        seed=settings.seed,
+    )
+
+
+def compute(invocation: Invocation[FinetunePruneSettings], workspace: Workspace) -> Result:
+    """Load, fine-tune and prune."""
+    from usncli.api import finetune_prune
+
+    settings, consoles = invocation.settings, invocation.consoles
+    options, ranges = options_of(settings), ranges_of(settings)
+    loaded = open_network(settings, consoles, workspace.device)
+    data = open_images(settings.data, settings, loaded, consoles)
+    validation = settings.validation and open_images(settings.validation, settings, loaded, consoles)
+    record = finetune_prune(
+        loaded.pipeline,
+        data,
+        ranges,
+        workspace.folder,
+        validation=validation,
+        options=options,
+        progress=workspace.progress,
+    )
+    return Result(record.to_record())
+
+
+COMMAND = Command(FinetunePruneSettings, run)

@@ -1,0 +1,55 @@
+"""What ``--help`` says of each command, with an example; kept apart so that ``usn --help`` loads nothing else."""
+
+from __future__ import annotations
+
+ROOT = """Certified semantic robustness as a release gate: score, prune, certify and export vision networks.
+
+Every option can also stand in usn.yaml, or in an environment variable: --min-certified is USN_MIN_CERTIFIED.
+A flag goes before the environment, the environment before usn.yaml; --show-config of a command prints what holds.
+
+Exit codes: 0 done or gate passed; 1 gate failed; 2 wrong usage or input; 3 internal error; 4 inconclusive; 5 nothing
+to certify; 130 interrupted, and the same command goes on.
+
+Example: usn demo
+"""
+
+COMMANDS = {
+    "demo": """The whole chain on an embedded data set and a small network, without arguments or downloads.
+
+    Trains a network as your existing checkpoint, then scores, prunes, certifies and exports it; ends with a table and
+    an HTML page.
+
+    Example: usn demo
+    """,
+    "doctor": """Show versions, devices, bound engines and ONNX providers, and what to type for what is missing.
+
+    Example: usn doctor
+    """,
+    "score": """Measure how unstable each group of channels is, and what a pruning ratio would cut.
+
+    Example: usn score model.pt --arch my.networks:build --task keypoints --size 64 --data images --perturb contrast=0.1
+    """,
+    "finetune-prune": """Fine-tune while masking the least important channels, then remove them.
+
+    Resumes when run again. The pruned network is one .safetensors file that needs neither pickle nor your model code.
+
+    Example: usn finetune-prune model.pt --ratio 0.2 --criterion usn --data train --validation held-out
+    """,
+    "certify": """Prove for each image that no perturbation in a range changes the answer, or show one that does.
+
+    Gate: --min-certified 0.9 ends with exit code 1 where too few are certified, 4 where unknowns keep it from passing.
+
+    Example: usn certify pruned.safetensors --data images --perturb brightness=0.1 --tau 1 --min-certified 0.9
+    """,
+    "export": """Write ONNX, checked by onnx and compared with PyTorch by onnxruntime on real images.
+
+    Above the tolerance nothing is written, and the exit code is 1.
+
+    Example: usn export pruned.safetensors --data images --onnx model.onnx
+    """,
+    "report": """Write one self-contained HTML page on finished runs: tables, plots, how to reproduce.
+
+    Example: usn report usn-runs/score-model-1a2b3c4d usn-runs/certify-model-5e6f7a8b
+    """,
+}
+"""By command, in the order of ``usn --help``; the module of a command has its name, with underscores."""

@@ -1,0 +1,165 @@
+"""The frame of the commands that keep a run folder: find it, show what is finished, or go on and finish it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from usncli.cli.invocation import Invocation
+from usncli.cli.progress_bars import progress_bars
+from usncli.errors import InputError
+from usncli.files import sha256_of_file
+from usncli.progress import ProgressCallback
+from usncli.runs import (
+    Run,
+    RunDescription,
+    RunIdentity,
+    RunState,
+    open_run,
+    package_versions,
+    sha256_of_location,
+    working,
+)
+from usncli.runs.versions import package_version
+from usncli.settings import named_options
+from usncli.settings.groups import DEFAULT_RUNS, RunSettings
+
+INPUT_FIELDS: Mapping[str, str] = {
+    "checkpoint": "model",
+    "data": "data",
+    "validation": "validation",
+    "annotations": "annotations",
+}
+"""Settings that name an input, and what a manifest calls it."""
+
+
+class Workspace(NamedTuple):
+    """Where and how a command works.
+
+    Attributes:
+        folder: the run folder.
+        device: name of the device, already known to exist.
+        progress: to be told of each step.
+    """
+
+    folder: Path
+    device: str
+    progress: ProgressCallback
+
+
+class Result(NamedTuple):
+    """What a command's work made.
+
+    Attributes:
+        record: JSON values.
+        outputs: files that belong to it.
+    """
+
+    record: Mapping[str, Any]
+    outputs: tuple[Path, ...] = ()
+
+
+class StoredResult(NamedTuple):
+    """A result as it lies in its run folder.
+
+    Attributes:
+        folder: the run folder.
+        record: JSON values, with ``kind`` and ``schema_version``.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+
+def stored_or_computed(
+    invocation: Invocation[Any], compute: Callable[[Workspace], Result], name: str | None = None
+) -> StoredResult:
+    """Return the result of a run: the stored one where the run is complete, else computed, and then stored.
+
+    Args:
+        invocation: of a command whose settings are `RunSettings`.
+        compute: does the work; it goes on where the folder holds unfinished work.
+        name: what the default run folder is named after, beside the command; by default the checkpoint.
+
+    Raises:
+        InputError: an input is missing, or the folder holds something else.
+        ConfigurationError: no such device.
+    """
+    settings: RunSettings = invocation.settings
+    inputs = _inputs(invocation)
+    identity = _identity(invocation, inputs)
+    folder = settings.out or DEFAULT_RUNS / _folder_name(invocation, identity, name)
+    run = open_run(folder, identity)
+    if run.state == RunState.COMPLETE:
+        invocation.consoles.say(f"{folder}: this run is finished; showing its stored results")
+        return StoredResult(folder, run.record())
+    if run.state == RunState.UNFINISHED:
+        invocation.consoles.say(f"{folder}: going on with an unfinished run")
+    return _compute(invocation, run, _describe(invocation, identity, inputs), compute)
+
+
+def _compute(
+    invocation: Invocation[Any], run: Run, description: RunDescription, compute: Callable[[Workspace], Result]
+) -> StoredResult:
+    with working(run, description) as finish:
+        with progress_bars(invocation.consoles) as progress:
+            result = compute(Workspace(run.folder, description.device, progress))
+        record = finish(description.identity.command, result.record, result.outputs)
+    invocation.consoles.say(f"{run.folder}: results and manifest are here")
+    return StoredResult(run.folder, record)
+
+
+def _inputs(invocation: Invocation[Any]) -> dict[str, dict[str, str | None]]:
+    """Return location and hash of each input; a location without a hash is code, such as package.module:callable."""
+    inputs: dict[str, dict[str, str | None]] = {}
+    for field, what in INPUT_FIELDS.items():
+        location = getattr(invocation.settings, field, None)
+        if location is None:
+            continue
+        if what == "model" and not Path(location).is_file():
+            found = "a folder" if Path(location).is_dir() else "none"
+            raise InputError(f"checkpoint {location}: expected a file, found {found}; check the path")
+        inputs[what] = {"location": str(location), "sha256": sha256_of_location(Path(location))}
+    return inputs
+
+
+def _identity(invocation: Invocation[Any], inputs: Mapping[str, Mapping[str, str | None]]) -> RunIdentity:
+    hashes = {what: str(entry["sha256"]) for what, entry in inputs.items() if entry["sha256"]}
+    values = invocation.settings.model_dump(mode="json")
+    settings = {
+        named.key: values[name]
+        for name, named in named_options(type(invocation.settings)).items()
+        if named.option.identifies_run and INPUT_FIELDS.get(name) not in hashes
+    }
+    return RunIdentity(invocation.settings.command, settings, hashes, package_version("usncli") or "")
+
+
+def _folder_name(invocation: Invocation[Any], identity: RunIdentity, name: str | None) -> str:
+    stem = name if name is not None else Path(invocation.settings.checkpoint).stem
+    words = [identity.command, re.sub(r"[^\w.-]+", "-", stem), identity.fingerprint[:8]]
+    return "-".join(word for word in words if word)
+
+
+def _describe(
+    invocation: Invocation[Any], identity: RunIdentity, inputs: Mapping[str, Mapping[str, str | None]]
+) -> RunDescription:
+    from usncli.devices import choose_device
+
+    settings, origins = invocation.settings, invocation.resolved.origins
+    values = settings.model_dump(mode="json")
+    config = invocation.resolved.config
+    config_input = {"config": {"location": str(config), "sha256": sha256_of_file(config)}} if config else {}
+    return RunDescription(
+        identity=identity,
+        command_line=("usn", *invocation.shell.command_line),
+        settings={
+            named.key: {"value": values[name], "origin": str(origins[name])}
+            for name, named in named_options(type(settings)).items()
+        },
+        inputs={**inputs, **config_input},
+        versions=package_versions(),
+        seed=settings.seed,
+        device=str(choose_device(settings.device)),
+    )

@@ -1,0 +1,57 @@
+"""``usn score``: instability and importance of every prunable channel group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from usncli.cli.execution import Command
+from usncli.cli.exit_codes import ExitCode
+from usncli.cli.inputs import open_images, open_network, ranges_of
+from usncli.cli.invocation import Invocation
+from usncli.cli.results import show_results
+from usncli.cli.running import Result, Workspace, stored_or_computed
+from usncli.settings import ScoreSettings
+
+if TYPE_CHECKING:
+    from usncli.scoring.score import ScoreOptions
+
+
+def run(invocation: Invocation[ScoreSettings]) -> ExitCode:
+    """Score, print the groups and the set that the ratio would cut."""
+    stored = stored_or_computed(invocation, lambda workspace: compute(invocation, workspace))
+    show_results(stored, invocation.settings.format, invocation.consoles)
+    return ExitCode.DONE
+
+
+def options_of(settings: ScoreSettings) -> ScoreOptions:
+    """Return the stage's options.
+
+    Raises:
+        ConfigurationError: one is out of range.
+    """
+    from usncli.scoring.score import ScoreOptions
+
+    return ScoreOptions(
+        method=settings.method,
+        samples=settings.samples,
+        ratio=settings.ratio,
+        unbiased_weight=settings.unbiased_weight,
+        smooth_weight=settings.smooth_weight,
+        exclude=settings.exclude,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+    )
+
+
+def compute(invocation: Invocation[ScoreSettings], workspace: Workspace) -> Result:
+    """Load and score."""
+    from usncli.api import score
+
+    settings, consoles = invocation.settings, invocation.consoles
+    options, ranges = options_of(settings), ranges_of(settings)
+    loaded = open_network(settings, consoles, workspace.device)
+    data = open_images(settings.data, settings, loaded, consoles)
+    return Result(score(loaded.pipeline, data, ranges, options=options, progress=workspace.progress).to_record())
+
+
+COMMAND = Command(ScoreSettings, run)
