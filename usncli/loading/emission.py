@@ -102,9 +102,8 @@ class _Emitter:
     def _free_name(self, wished: str) -> str:
         """Return a dotted name of identifiers or numbers that hides nothing of a GraphModule and is not taken yet."""
         parts = [re.sub(r"\W", "_", part, flags=re.ASCII) or "_" for part in wished.split(".")]
-        parts = [part.lstrip("_") or "part" for part in parts]
         if not is_dotted_name(".".join(parts)):
-            parts[0] = f"user_{parts[0]}"
+            parts = [f"user_{part}" for part in parts]
         name, count = ".".join(parts), 1
         while _exists(self.root, name):
             count += 1

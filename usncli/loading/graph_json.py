@@ -9,17 +9,18 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 import torch
-from torch import fx
+from torch import fx, nn
 from torch._ops import OpOverload
 
 from usncli.errors import InputError, UnsupportedOperationError
 from usncli.loading.operations import LAYER, find_overload, is_permitted, layer_name, short_name
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_DOTTED_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9][A-Za-z0-9_]*)*", re.ASCII)
+_DOTTED_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
 _KINDS = {"input": "placeholder", "layer": "call_module", "tensor": "get_attr", "call": "call_function"}
 _GETITEM = "getitem"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -77,13 +78,17 @@ def graph_from_json(nodes: Sequence[Mapping[str, Any]]) -> fx.Graph:
 
 
 def is_dotted_name(name: str) -> bool:
-    """Say whether a layer or tensor may have this name in a captured network: it hides nothing of a GraphModule."""
-    first = name.partition(".")[0]
-    return bool(_DOTTED_NAME.fullmatch(name)) and not hasattr(fx.GraphModule, first) and first not in RESERVED_NAMES
+    """Say whether a layer or tensor may have this name in a captured network: it hides nothing of a module."""
+    first, *rest = name.split(".")
+    of_network, of_layer = _taken_names()
+    return bool(_DOTTED_NAME.fullmatch(name)) and first not in of_network and not of_layer & set(rest)
 
 
-RESERVED_NAMES = frozenset({"training", "graph", "code", "meta"})
-"""Attributes of a GraphModule instance that no layer or tensor may replace."""
+@cache
+def _taken_names() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of a GraphModule's attributes, and of a plain module's."""
+    module = nn.Module()
+    return frozenset(dir(fx.GraphModule(module, fx.Graph()))), frozenset(dir(module))
 
 
 def _target_to_json(node: fx.Node) -> str:
