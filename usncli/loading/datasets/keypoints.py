@@ -26,7 +26,8 @@ def keypoint_faults(
     """
     width, height = size
     faults = []
-    for (x, y, visibility), keypoint in zip(keypoints.tolist(), keypoint_names, strict=True):
+    for (x, y, visibility), keypoint_name in zip(keypoints.tolist(), keypoint_names, strict=True):
+        keypoint = keypoint_name.removeprefix("keypoint ")
         if not visibility >= 0:
             faults.append(f"{name}: keypoint {keypoint} has the visibility {visibility:g}")
         elif visibility > 0 and not (0 <= x <= width and 0 <= y <= height):
