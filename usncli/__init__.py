@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from usncli.api import certify, export, finetune_prune, score
-    from usncli.certifying.certify import CertifyOptions
+    from usncli.certifying.options import CertifyOptions
     from usncli.errors import UsnError
     from usncli.exporting.graph import ExportOptions
     from usncli.loading.data import open_data
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CertifyOptions": "usncli.certifying.certify",
+    "CertifyOptions": "usncli.certifying.options",
     "ExportOptions": "usncli.exporting.graph",
     "FinetuneOptions": "usncli.pruning.options",
     "PerturbationRange": "usncli.perturbing.ranges",

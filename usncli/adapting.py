@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.data import Dataset
 
-from usncli.errors import ConfigurationError, InputError
+from usncli.errors import InputError
 from usncli.loading.capture import capture
 from usncli.loading.datasets.factory import open_dataset
 from usncli.loading.pipeline import Pipeline
 from usncli.loading.preprocessing import Colour, Preprocessing
-from usncli.perturbing import Contrast, PerturbationRange, Pivot, parse_range
+from usncli.perturbing import PerturbationRange, parse_range
 from usncli.types import ImageData, Sample, Task
 
 Images: TypeAlias = ImageData | Dataset[Any] | Tensor
@@ -90,31 +90,6 @@ def as_ranges(perturbations: Perturbations) -> tuple[PerturbationRange, ...]:
     """
     several = [perturbations] if isinstance(perturbations, str | PerturbationRange) else list(perturbations)
     return tuple(parse_range(item) if isinstance(item, str) else item for item in several)
-
-
-def joint_range(ranges: Sequence[PerturbationRange]) -> PerturbationRange:
-    """Return the smallest box that holds every range: what is scored and trained against when there are several.
-
-    Ranges of brightness and of contrast become one box of both. Pivot and clipping are those of the ranges.
-
-    Raises:
-        ConfigurationError: no range, or ranges that differ in pivot or clipping.
-    """
-    if not ranges:
-        raise ConfigurationError("perturb: expected at least one range, such as brightness=0.1, got none")
-    if len(ranges) == 1:
-        return ranges[0]
-    clips = {item.perturbation.clip for item in ranges}
-    pivots = {item.perturbation.pivot for item in ranges if isinstance(item.perturbation, Contrast)}
-    if len(clips) > 1 or len(pivots) > 1:
-        raise ConfigurationError("perturb: expected ranges with one pivot and one way of clipping; give one range")
-    hull: dict[str, tuple[float, float]] = {}
-    for item in ranges:
-        for name, lower, upper in zip(item.perturbation.parameters, item.lower, item.upper, strict=True):
-            before = hull.get(name, (lower, upper))
-            hull[name] = (min(before[0], lower), max(before[1], upper))
-    text = ",".join(f"{name}={lower!r}:{upper!r}" for name, (lower, upper) in hull.items())
-    return parse_range(text, pivot=pivots.pop() if pivots else Pivot.ZERO, clip=clips.pop())
 
 
 def _is_image_data(images: object) -> bool:

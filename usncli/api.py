@@ -12,17 +12,18 @@ from pathlib import Path
 
 from torch import nn
 
-from usncli.adapting import Images, Perturbations, as_data, as_pipeline, as_ranges, joint_range
-from usncli.certifying.certify import CertificationRecord, CertifyOptions
+from usncli.adapting import Images, Perturbations, as_data, as_pipeline, as_ranges
 from usncli.certifying.certify import certify as certify_pipeline
+from usncli.certifying.options import CertifyOptions
+from usncli.certifying.records import CertificationRecord
 from usncli.exporting.export import export as export_pipeline
 from usncli.exporting.graph import ExportOptions
 from usncli.exporting.record import ExportRecord
 from usncli.loading.batching import collate
 from usncli.progress import ProgressCallback, silent
-from usncli.pruning.finetune import FinetuneRecord
 from usncli.pruning.finetune import finetune_prune as finetune_prune_pipeline
 from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.record import FinetuneRecord
 from usncli.scoring.options import ScoreOptions
 from usncli.scoring.record import ScoreRecord
 from usncli.scoring.score import score_network
@@ -36,28 +37,28 @@ def score(
     *,
     exclude: Sequence[str] = (),
     progress: ProgressCallback = silent,
-) -> ScoreRecord:
+) -> tuple[ScoreRecord, ...]:
     """Measure instability and importance of every prunable channel, and what a ratio would cut.
 
     Args:
         network: what is scored; its weights and mode stay.
         images: at least 2; labels are not used.
-        perturbations: several are scored as the box that holds them all, as `finetune_prune` trains against it.
+        perturbations: each range is scored by itself.
         options: how instability is estimated.
         exclude: names or patterns of layers that are left alone.
         progress: told after every batch.
+
+    Returns:
+        One record a range.
 
     Raises:
         UsnError: see `usncli.scoring.score.score_network` and `usncli.adapting`.
     """
     pipeline = as_pipeline(network, images)
-    return score_network(
-        pipeline,
-        as_data(images, pipeline),
-        joint_range(as_ranges(perturbations)),
-        options or ScoreOptions(),
-        exclude=exclude,
-        progress=progress,
+    data, chosen = as_data(images, pipeline), options or ScoreOptions()
+    return tuple(
+        score_network(pipeline, data, item, chosen, exclude=exclude, progress=progress)
+        for item in as_ranges(perturbations)
     )
 
 
@@ -76,7 +77,7 @@ def finetune_prune(
     Args:
         network: what is pruned; it stays as it is, the result is in the folder.
         images: labelled training images.
-        perturbations: what the network is made stable against; several as the box that holds them all.
+        perturbations: what the network is made stable against; several are taken in turn.
         folder: training progress and the pruned network are kept there; the same call resumes.
         options: ratio, criterion, training.
         validation: labelled images that the error is measured on.
@@ -89,7 +90,7 @@ def finetune_prune(
     return finetune_prune_pipeline(
         pipeline,
         as_data(images, pipeline),
-        joint_range(as_ranges(perturbations)),
+        as_ranges(perturbations),
         options or FinetuneOptions(),
         Path(folder),
         validation=None if validation is None else as_data(validation, pipeline),

@@ -10,6 +10,7 @@ from usncli.cli.execution import Command
 from usncli.cli.exit_codes import ExitCode
 from usncli.cli.inputs import open_images, open_network
 from usncli.cli.invocation import Invocation
+from usncli.cli.results import show_results
 from usncli.cli.running import Result, Workspace, stored_or_computed
 from usncli.settings import ExportSettings
 
@@ -22,11 +23,8 @@ PARITY_IMAGES = 16
 
 def run(invocation: Invocation[ExportSettings]) -> ExitCode:
     """Export, print what was written and how closely it agrees."""
-    from usncli.reporting.tables import tables
-
     stored = stored_or_computed(invocation, lambda workspace: compute(invocation, workspace))
-    for table in tables(stored.record):
-        invocation.consoles.show(table)
+    show_results(stored, {}, invocation.consoles)
     return ExitCode.DONE
 
 
@@ -55,7 +53,7 @@ def compute(invocation: Invocation[ExportSettings], workspace: Workspace) -> Res
     compared = subset(data, range(min(len(data), PARITY_IMAGES)))
     path = settings.onnx or workspace.folder / f"{Path(settings.checkpoint).stem}.onnx"
     provenance = {"source_sha256": loaded.sha256, "label_names": json.dumps(data.label_names)}
-    record = export(loaded.pipeline, path, compared, options=options, provenance=provenance)
+    record = export(loaded.pipeline, path, compared, options, provenance=provenance)
     return Result(record.to_record(), (path,))
 
 

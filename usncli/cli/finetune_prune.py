@@ -83,11 +83,11 @@ def compute(invocation: Invocation[FinetunePruneSettings], workspace: Workspace)
         data,
         ranges,
         workspace.folder,
-        validation=validation,
-        options=options,
+        options,
+        validation=validation or None,
         progress=workspace.progress,
     )
-    return Result(record.to_record())
+    return Result(record.to_record(), (record.path,))
 
 
 COMMAND = Command(FinetunePruneSettings, run)

@@ -162,4 +162,5 @@ def _describe(
         versions=package_versions(),
         seed=settings.seed,
         device=str(choose_device(settings.device)),
+        dtype=getattr(settings, "precision", "float32"),
     )

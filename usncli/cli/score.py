@@ -13,7 +13,7 @@ from usncli.cli.running import Result, Workspace, stored_or_computed
 from usncli.settings import ScoreSettings
 
 if TYPE_CHECKING:
-    from usncli.scoring.score import ScoreOptions
+    from usncli.scoring.options import ScoreOptions
 
 
 def run(invocation: Invocation[ScoreSettings]) -> ExitCode:
@@ -29,29 +29,30 @@ def options_of(settings: ScoreSettings) -> ScoreOptions:
     Raises:
         ConfigurationError: one is out of range.
     """
-    from usncli.scoring.score import ScoreOptions
+    from usncli.scoring.options import ScoreOptions
 
     return ScoreOptions(
-        method=settings.method,
         samples=settings.samples,
-        ratio=settings.ratio,
+        method=settings.method,
         unbiased_weight=settings.unbiased_weight,
         smooth_weight=settings.smooth_weight,
-        exclude=settings.exclude,
         batch_size=settings.batch_size,
+        ratio=settings.ratio,
+        floor=settings.floor,
         seed=settings.seed,
     )
 
 
 def compute(invocation: Invocation[ScoreSettings], workspace: Workspace) -> Result:
-    """Load and score."""
+    """Load and score, each range by itself."""
     from usncli.api import score
 
     settings, consoles = invocation.settings, invocation.consoles
     options, ranges = options_of(settings), ranges_of(settings)
     loaded = open_network(settings, consoles, workspace.device)
     data = open_images(settings.data, settings, loaded, consoles)
-    return Result(score(loaded.pipeline, data, ranges, options=options, progress=workspace.progress).to_record())
+    records = score(loaded.pipeline, data, ranges, options, exclude=settings.exclude, progress=workspace.progress)
+    return Result({"scores": [record.to_record() for record in records]})
 
 
 COMMAND = Command(ScoreSettings, run)

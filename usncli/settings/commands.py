@@ -46,10 +46,11 @@ class ScoreSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSe
     samples: Annotated[int, Option("Perturbations an image."), Field(ge=2)] = 8
     unbiased_weight: Annotated[float, Option("Weight of the mean shift in the instability."), Field(ge=0)] = 1.0
     smooth_weight: Annotated[float, Option("Weight of the variance in the instability."), Field(ge=0)] = 1.0
+    floor: Annotated[float, Option("Least share of a group's channels that stays."), Field(gt=0, le=1)] = 0.1
     exclude: Annotated[
         Texts, Option("Layer, or pattern such as encoder.*, that is left whole; repeat for more.", metavar="LAYER")
     ] = ()
-    batch_size: Annotated[int, Option("Images at once."), Field(ge=1)] = 32
+    batch_size: Annotated[int, Option("Images at once."), Field(ge=1)] = 8
 
 
 class FinetunePruneSettings(CommandSettings, RunSettings, PerturbationSettings, InputSettings):
@@ -113,16 +114,31 @@ class CertifySettings(CommandSettings, FormatSettings, RunSettings, Perturbation
 
     min_certified: Annotated[
         float | None,
-        Option("Gate: least share of images that must be certified, for each perturbation.", identifies_run=False),
+        Option(
+            "Gate: least share of queries (images times perturbations) that must be certified.", identifies_run=False
+        ),
         Field(ge=0, le=1),
     ] = None
-    tau: Annotated[float, Option("How far a keypoint may move, in pixels of the input."), Field(gt=0)] = 1.0
+    tau: Annotated[
+        float, Option("How far a keypoint, or the peak of a heatmap, may move: pixels of the input."), Field(gt=0)
+    ] = 2.0
     reference: Annotated[
         Literal["prediction", "label"],
         Option("What must hold: the clean prediction (stability) or the label (correct and stable)."),
     ] = "prediction"
-    seconds: Annotated[float, Option("Time budget an image and perturbation."), Field(gt=0)] = 60.0
-    pieces: Annotated[int, Option("Budget of pieces an image and perturbation."), Field(ge=1)] = 10_000
+    seconds: Annotated[float, Option("Time budget of an image and perturbation."), Field(gt=0)] = 60.0
+    pieces: Annotated[int, Option("Budget of pieces of an image and perturbation."), Field(ge=1)] = 100_000
+    bound_method: Annotated[
+        Literal["forward+backward", "forward", "crown", "ibp", "crown-ibp"],
+        Option("How the network is bounded.", metavar="METHOD"),
+    ] = "forward+backward"
+    precision: Annotated[
+        Literal["float64", "float32"], Option("Precision that bounds are computed in.", metavar="PRECISION")
+    ] = "float64"
+    piece_batch: Annotated[int, Option("Most pieces bounded at once; 0 leaves it to the engine."), Field(ge=0)] = 0
+    unstable_images: Annotated[
+        int, Option("Images on which unstable ReLUs are counted; 0 counts none."), Field(ge=0)
+    ] = 0
 
 
 class ExportSettings(CommandSettings, RunSettings, InputSettings):
