@@ -1,0 +1,26 @@
+"""Certification: properties, counterexamples, bounds, branch and bound, verdicts and the gate."""
+
+from usncli.certifying.bounds.method import Method
+from usncli.certifying.certify import certify
+from usncli.certifying.gate import GateOutcome, GateResult, judge
+from usncli.certifying.options import CertifyOptions, Reference
+from usncli.certifying.records import CertificationRecord
+from usncli.certifying.rewriting import UnsupportedOperation, unsupported_operations
+from usncli.certifying.unstable import unstable_relus
+from usncli.certifying.verdicts import QueryRecord, Verdict
+
+__all__ = [
+    "CertificationRecord",
+    "CertifyOptions",
+    "GateOutcome",
+    "GateResult",
+    "Method",
+    "QueryRecord",
+    "Reference",
+    "UnsupportedOperation",
+    "Verdict",
+    "certify",
+    "judge",
+    "unstable_relus",
+    "unsupported_operations",
+]

@@ -1,0 +1,1 @@
+"""Bound engines: lower bounds of specification rows over pieces of theta."""

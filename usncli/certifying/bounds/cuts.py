@@ -1,4 +1,4 @@
-"""Where a backward pass may stop: sets of nodes that separate the outputs from the image, and what it costs to there."""
+"""Where a backward pass may stop: nodes that separate the outputs from the image, and what it costs to go there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ class Cut(NamedTuple):
         inside: names of the ReLUs between the cut and the outputs.
         cost: multiply-adds of one pass from the cut to the outputs, for one image.
         held: values that a backward pass holds at once for one row of one image.
+        values: values of all nodes between the cut and the outputs, for one image.
+        relus: how many of them are of ReLUs.
     """
 
     names: tuple[str, ...]
     inside: tuple[str, ...]
     cost: float
     held: int
+    values: int
+    relus: int
 
 
 def find_cuts(network: fx.GraphModule, example: Tensor) -> tuple[Cut, ...]:
@@ -53,6 +57,8 @@ def _cut(nodes: Sequence[fx.Node], start: int, sizes: Mapping[fx.Node, int], cos
         tuple(node.name for node in after if node.target is RELU),
         sum(costs[node] for node in after),
         sum(sizes[node] for node in after if node.target is RELU) + 3 * max(sizes[node] for node in [*after, *border]),
+        sum(sizes[node] for node in after),
+        sum(sizes[node] for node in after if node.target is RELU),
     )
 
 

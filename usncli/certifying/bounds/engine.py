@@ -35,13 +35,14 @@ class BoundEngine(Protocol):
     Attributes:
         dtype: of all it is given and returns.
         device: where it works.
+        relus: ReLUs of the network as it is bounded.
+        pieces_at_once: how many pieces it bounds best in one batch.
     """
 
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    @property
-    def device(self) -> torch.device: ...
+    dtype: torch.dtype
+    device: torch.device
+    relus: int
+    pieces_at_once: int
 
     def lower_bounds(self, work: Work) -> Tensor:
         """Return lower bounds of the wanted rows over each piece, ``(pieces, rows)``.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 from torch import Tensor, fx
 
@@ -11,24 +9,8 @@ from usncli.certifying.bounds.cuts import Cut, find_cuts
 from usncli.certifying.bounds.engine import Work
 from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.lirpa_network import LirpaNetwork
-
-
-class Method(StrEnum):
-    """How auto_LiRPA bounds a network.
-
-    - ``forward+backward``: a forward pass for inner layers; for outputs backward passes that reach as far back as pays.
-    - ``forward``: a forward pass alone.
-    - ``crown``: backward passes from every layer.
-    - ``ibp``: interval bounds.
-    - ``crown-ibp``: interval bounds for inner layers, a backward pass for the outputs.
-    """
-
-    FORWARD_BACKWARD = "forward+backward"
-    FORWARD = "forward"
-    CROWN = "crown"
-    IBP = "ibp"
-    CROWN_IBP = "crown-ibp"
-
+from usncli.certifying.bounds.lirpa_parts import unoptimised
+from usncli.certifying.bounds.method import Method
 
 ENTIRE = {Method.CROWN, Method.CROWN_IBP}
 """Methods that leave no lines at inner layers: a backward pass has to reach the image."""
@@ -36,6 +18,10 @@ SPENDING = 4.0
 """How much a round of backward passes may cost, in forward passes over the same pieces."""
 MEMORY = 400e6
 """Bytes that a backward pass may hold at once."""
+LINE_TENSORS = 6
+"""Tensors of a layer's size that a forward pass keeps for each layer and piece."""
+MOST_PIECES = 32
+"""Pieces in a batch beyond which nothing is gained."""
 FIRST_GAIN = 0.03
 """Share of a forward bound's looseness that a backward pass leaves, until that is known."""
 
@@ -60,16 +46,23 @@ class LirpaEngine:
             self.outputs = int(network(example[:1]).shape[1])
             self._cuts = find_cuts(network, example[:1])
             self._network = LirpaNetwork(network, example[:1])
+            self.pieces_at_once = self._batch_size()
+        self.relus = self._cuts[-1].relus
         self._gain = FIRST_GAIN
+
+    def _batch_size(self) -> int:
+        """Return how many pieces' lines through all layers fit into memory."""
+        values = self._cuts[-1].values
+        return int(max(1, min(MOST_PIECES, MEMORY / (values * LINE_TENSORS * self.dtype.itemsize))))
 
     def lower_bounds(self, work: Work) -> Tensor:
         """Return lower bounds of the wanted rows, ``(pieces, rows)``; see `BoundEngine.lower_bounds`."""
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        with torch.no_grad(), unoptimised():
             return self._lower_bounds(work)
 
     def crossing_relus(self, images: Lines) -> Tensor:
         """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        with torch.no_grad(), unoptimised():
             self._propagate(images)
         counts = torch.zeros(images.lower.shape[0], dtype=torch.int64, device=self.device)
         for lower, upper in self._relu_bounds().values():

@@ -1,12 +1,12 @@
 """A rewritten network as auto_LiRPA's graph of bound rules.
 
-auto_LiRPA reads networks by TorchScript traces and an ONNX pass of a torch of 2022. A rewritten network says all that is
-needed itself, so its graph is handed over directly: fewer parts that age, and nothing of torch to patch.
+auto_LiRPA reads networks by TorchScript traces and an ONNX pass of a torch of 2022. A rewritten network says all that
+is needed itself, so its graph is handed over directly: fewer parts that age, and nothing of torch to patch.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -40,6 +40,10 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
         example: ``(1, channels, height, width)``, of the network's dtype and device.
     """
 
+    root: list[Any]
+    root_name: list[str]
+    final_name: str
+
     def __init__(self, network: fx.GraphModule, example: Tensor) -> None:
         options = {"conv_mode": "matrix", "relu": "same-slope", "sparse_intermediate_bounds": True}
         super().__init__(network, example, bound_opts=options, device=example.device)
@@ -53,7 +57,9 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
         output = None
         for node in model.graph.nodes:
             if node.op == "placeholder":
-                nodes[node] = _register(operators.BoundInput("images", global_input[0], None, 0), "images", parts.inputs)
+                nodes[node] = _register(
+                    operators.BoundInput("images", global_input[0], None, 0), "images", parts.inputs
+                )
             elif node.op == "output":
                 output = nodes[node.args[0]]
             else:
@@ -69,11 +75,12 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
             operation = BoundReluLines(attributes, inputs, 0, self.bound_opts)
         elif node.target in (ADD, SUBTRACT):
             kind = BoundSum if node.target is ADD else BoundDifference
-            operation = kind(attributes, [nodes[source] for source in node.args], 0, self.bound_opts)  # type: ignore[index]
+            terms = [nodes[cast(fx.Node, source)] for source in node.args]
+            operation = kind(attributes, terms, 0, self.bound_opts)
         else:
             assert node.target is CONCATENATE, node.target
             attributes["axis"] = node.args[1]
-            listed = [nodes[source] for source in node.args[0]]  # type: ignore[union-attr, index]
+            listed = [nodes[source] for source in cast(list[fx.Node], node.args[0])]
             operation = BoundConcatenation(attributes, listed, 0, self.bound_opts)
         return _register(operation, node.name, parts.operations)
 
@@ -88,7 +95,7 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
         if isinstance(layer, nn.Linear):
             return BoundLinearLayer({**attributes, "transB": 1}, inputs, 0, self.bound_opts)
         assert isinstance(layer, nn.Conv2d), layer
-        vertical, horizontal = layer.padding
+        vertical, horizontal = cast(tuple[int, int], layer.padding)
         attributes.update(
             pads=[vertical, horizontal, vertical, horizontal],
             strides=list(layer.stride),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import torch
+
 from usncli.certifying.bounds.lirpa_import import import_auto_lirpa
 
 _package = import_auto_lirpa()
@@ -20,3 +22,8 @@ patches = _part("patches")
 utils = _part("utils")
 LinearBound: Any = _part("linear_bound").LinearBound
 BoundedModule: Any = _package.BoundedModule
+
+
+def unoptimised() -> Any:
+    """Return a context in which TorchScript runs auto_LiRPA's scripted functions as written, without recompiling."""
+    return torch.jit.optimized_execution(False)  # type: ignore[attr-defined]

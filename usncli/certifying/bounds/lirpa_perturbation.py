@@ -11,7 +11,7 @@ from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.lirpa_parts import LinearBound, perturbations
 
 
-class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc, name-defined]
+class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc]
     """Says that a node's value lies between two lines in t, t in [-1, 1]^d: the input image, or an inner layer.
 
     auto_LiRPA takes it for an l-infinity box of the same extent wherever it asks no more than that.
@@ -35,7 +35,12 @@ class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc,
         return LinearBound(None, None, None, None, self.x_L, self.x_U), x, None
 
     def concretize(
-        self, x: Tensor, A: Any, sign: int = -1, aux: object = None, extra_constr: object = None  # noqa: N803
+        self,
+        x: Tensor,
+        A: Any,  # noqa: N803
+        sign: int = -1,
+        aux: object = None,
+        extra_constr: object = None,
     ) -> Tensor | None:
         """Return the least (sign -1) or greatest (+1) value of A times the node's value over the piece.
 
@@ -45,7 +50,8 @@ class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc,
         if A is None:
             return None
         if self.forward_mode:
-            return sign * A.abs().sum(dim=-1)
+            distance: Tensor = A.abs().sum(dim=-1)
+            return sign * distance
         slope, offset = self._line(A.flatten(2), sign)
         if self.sums is not None:
             self.sums.append(slope)

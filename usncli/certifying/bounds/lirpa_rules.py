@@ -27,7 +27,8 @@ def _lines_through(linear: Map, absolute: Map, shift: Tensor | None, x: Any) -> 
     """
 
     def a_direction(function: Map, slopes: Tensor) -> Tensor:
-        return function(slopes.flatten(0, 1)).unflatten(0, slopes.shape[:2])
+        flat = function(slopes.flatten(0, 1))
+        return flat.reshape(*slopes.shape[:2], *flat.shape[1:])
 
     if x.lw is x.uw:
         lower_slope = upper_slope = a_direction(linear, x.lw)
@@ -43,7 +44,7 @@ def _lines_through(linear: Map, absolute: Map, shift: Tensor | None, x: Any) -> 
     return LinearBound(lower_slope, centre - spread, upper_slope, centre + spread)
 
 
-class BoundAffine(operators.Bound):  # type: ignore[misc, name-defined]
+class BoundAffine(operators.Bound):  # type: ignore[misc]
     """Any `LinearMap`. Its one input is the map's; there are no parameter nodes."""
 
     def __init__(self, layer: LinearMap, inputs: list[Any], options: dict[str, Any], device: torch.device) -> None:
@@ -87,10 +88,10 @@ class BoundAffine(operators.Bound):  # type: ignore[misc, name-defined]
             (before,) = torch.autograd.grad(self.layer.linear(origin), origin, flat)
         shift = self.layer.shift
         bias = 0.0 if shift is None else (coefficients * shift).flatten(2).sum(dim=2)
-        return before.unflatten(0, rows), bias
+        return before.reshape(*rows, *before.shape[1:]), bias
 
 
-class BoundConvolution(operators.BoundConv):  # type: ignore[misc, name-defined]
+class BoundConvolution(operators.BoundConv):  # type: ignore[misc]
     """auto_LiRPA's convolution, whose forward rule does shared slopes once."""
 
     def bound_forward(self, dim_in: int, *x: Any) -> Any:
@@ -107,7 +108,7 @@ class BoundConvolution(operators.BoundConv):  # type: ignore[misc, name-defined]
         return _lines_through(apply(weight), apply(absolute), shift, x[0])
 
 
-class BoundLinearLayer(operators.BoundLinear):  # type: ignore[misc, name-defined]
+class BoundLinearLayer(operators.BoundLinear):  # type: ignore[misc]
     """auto_LiRPA's linear layer, whose forward rule does shared slopes once."""
 
     def bound_forward(self, dim_in: int, x: Any, w: Any = None, b: Any = None, C: Any = None) -> Any:  # noqa: N803
@@ -118,11 +119,14 @@ class BoundLinearLayer(operators.BoundLinear):  # type: ignore[misc, name-define
         absolute = weight.abs()
         shift = None if b is None else b.lower
         return _lines_through(
-            lambda values: functional.linear(values, weight), lambda values: functional.linear(values, absolute), shift, x
+            lambda values: functional.linear(values, weight),
+            lambda values: functional.linear(values, absolute),
+            shift,
+            x,
         )
 
 
-class BoundSum(operators.BoundAdd):  # type: ignore[misc, name-defined]
+class BoundSum(operators.BoundAdd):  # type: ignore[misc]
     """auto_LiRPA's sum, keeping shared slopes shared."""
 
     def bound_forward(self, dim_in: int, x: Any, y: Any) -> Any:
@@ -132,7 +136,7 @@ class BoundSum(operators.BoundAdd):  # type: ignore[misc, name-defined]
         return LinearBound(lower_slope, x.lb + y.lb, upper_slope, x.ub + y.ub)
 
 
-class BoundDifference(operators.BoundSub):  # type: ignore[misc, name-defined]
+class BoundDifference(operators.BoundSub):  # type: ignore[misc]
     """auto_LiRPA's difference, keeping shared slopes shared."""
 
     def bound_forward(self, dim_in: int, x: Any, y: Any) -> Any:
@@ -142,7 +146,7 @@ class BoundDifference(operators.BoundSub):  # type: ignore[misc, name-defined]
         return LinearBound(lower_slope, x.lb - y.ub, upper_slope, x.ub - y.lb)
 
 
-class BoundConcatenation(operators.BoundConcat):  # type: ignore[misc, name-defined]
+class BoundConcatenation(operators.BoundConcat):  # type: ignore[misc]
     """auto_LiRPA's concatenation, keeping shared slopes shared."""
 
     def bound_forward(self, dim_in: int, *x: Any) -> Any:
@@ -155,7 +159,7 @@ class BoundConcatenation(operators.BoundConcat):  # type: ignore[misc, name-defi
         return LinearBound(lower_slope, lower, upper_slope, upper)
 
 
-class BoundReluLines(operators.BoundRelu):  # type: ignore[misc, name-defined]
+class BoundReluLines(operators.BoundRelu):  # type: ignore[misc]
     """auto_LiRPA's ReLU, whose relaxation is exact at any width and whose forward rule does shared slopes once."""
 
     @staticmethod

@@ -57,13 +57,9 @@ class NetworkBuilder:
         """Add a `Monotone` map."""
         return self.affine(values, Monotone(function, name))  # type: ignore[arg-type]
 
-    def scale_shift(
-        self, values: fx.Node, scale: Tensor | float = 1.0, shift: Tensor | float | None = None
-    ) -> fx.Node:
+    def scale_shift(self, values: fx.Node, scale: Tensor | float = 1.0, shift: Tensor | float | None = None) -> fx.Node:
         """Add ``scale * values + shift``; numbers hold for every element."""
-        return self.affine(
-            values, ScaleShift(self.constant(scale), None if shift is None else self.constant(shift))
-        )
+        return self.affine(values, ScaleShift(self.constant(scale), None if shift is None else self.constant(shift)))
 
     def relu(self, values: fx.Node) -> fx.Node:
         """Add a ReLU."""

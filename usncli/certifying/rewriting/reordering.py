@@ -57,9 +57,7 @@ def _parts(call: Call) -> list[fx.Node]:
     parts, start = [], 0
     for part in call.result:
         length = part.shape[dimension]
-        parts.append(
-            call.builder.monotone(call.node("self"), "part", partial(_narrow, dimension, start, length))
-        )
+        parts.append(call.builder.monotone(call.node("self"), "part", partial(_narrow, dimension, start, length)))
         start += length
     return parts
 
@@ -74,9 +72,7 @@ def _pad(call: Call) -> fx.Node:
     amounts, value = list(call.arguments["pad"]), call.arguments.get("value") or 0.0
     if len(amounts) > 2 * (call.result.dim() - 1):
         raise CannotRewriteError("it pads the batch dimension")
-    padded = call.builder.monotone(
-        call.node("self"), "pad", lambda values: torch.nn.functional.pad(values, amounts)
-    )
+    padded = call.builder.monotone(call.node("self"), "pad", lambda values: torch.nn.functional.pad(values, amounts))
     if value == 0:
         return padded
     inside = torch.ones(call.shape()[1:])

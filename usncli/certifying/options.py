@@ -1,0 +1,90 @@
+"""Settings of a certification run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import torch
+
+from usncli.certifying.bounds.method import Method
+from usncli.certifying.falsify import FalsifyOptions
+from usncli.errors import ConfigurationError, suggestion
+
+
+class Reference(StrEnum):
+    """What predictions under a perturbation are compared with.
+
+    - ``prediction``: the clean prediction: stability.
+    - ``label``: the data set's label: correct and stable.
+    """
+
+    PREDICTION = "prediction"
+    LABEL = "label"
+
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+"""Precisions in which bounds can be computed."""
+SLACKS = {"float64": 1e-6, "float32": 1e-3}
+"""How far above 0 a margin must be proved, as a share of 1 + the largest absolute reference output, by precision.
+
+It stands in for a rigorous account of rounding, which it is not: see `certify`.
+"""
+
+
+@dataclass(frozen=True)
+class CertifyOptions:
+    """What to certify and how hard to try.
+
+    Attributes:
+        tau: pixels that a keypoint, or the peak of a heatmap, may move; not used for classes.
+        reference: what predictions are compared with.
+        seconds: budget of a query in wall time; the search for counterexamples is part of it.
+        pieces: budget of a query in pieces of theta.
+        method: how networks are bounded.
+        dtype: precision of the bounds, ``float64`` or ``float32``.
+        batch: most pieces bounded at once; 0 leaves it to the engine.
+        limit: number of images, from the start of the data; 0 is all.
+        unstable_images: images on which unstable ReLUs are counted; 0 counts none.
+        falsify: budget of the search for counterexamples.
+
+    Raises:
+        ConfigurationError: a number out of range.
+    """
+
+    tau: float = 2.0
+    reference: Reference = Reference.PREDICTION
+    seconds: float = 60.0
+    pieces: int = 100_000
+    method: Method = Method.FORWARD_BACKWARD
+    dtype: str = "float64"
+    batch: int = 0
+    limit: int = 0
+    unstable_images: int = 0
+    falsify: FalsifyOptions = field(default_factory=FalsifyOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("tau", "seconds"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigurationError(f"{name}: expected a number above 0, got {value}")
+        for name, least in (("pieces", 1), ("batch", 0), ("limit", 0), ("unstable_images", 0)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(
+                    f"{name}: expected a whole number of at least {least}, got {getattr(self, name)}"
+                )
+        if self.dtype not in DTYPES:
+            raise ConfigurationError(f"dtype: unknown precision {self.dtype!r}{suggestion(self.dtype, DTYPES)}")
+
+    @property
+    def slack(self) -> float:
+        """How far above 0 a margin must be proved, as a share of the outputs' size; see `SLACKS`."""
+        return SLACKS[self.dtype]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the fields that verdicts depend on as plain JSON values."""
+        values = asdict(self)
+        values.pop("unstable_images")
+        return {**values, "reference": self.reference.value, "method": self.method.value}
