@@ -159,6 +159,7 @@ C, K = Task.CLASSIFICATION, Task.KEYPOINTS
         ([(X.int(), 1)], C, InputError, "item 0: expected uint8 or floating point in [0, 1], got int32"),
         ([(X, 0), (X - 1, 0)], C, InputError, "item 1: expected numbers in [0, 1], got -1 to 0"),
         ([(X * float("nan"), 0)], C, InputError, "item 0: holds numbers that are NaN"),
+        ([(X, 0, "same"), (X, 1, "same")], C, InputError, "1 fault: the name 'same' stands 2 times"),
         ([(X, 0.5)], C, InputError, "item 0: expected an integer class from 0, got 0.5"),
         ([(X, -3)], C, InputError, "item 0: expected an integer class from 0, got -3"),
         ([(X, "cat")], C, InputError, "item 0: expected a target of numbers, got str"),

@@ -120,6 +120,18 @@ def test_orientation_stands_images_upright(tmp_path: Path, suffix: str, orientat
     assert shown[:, 24:].max() < 50
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize(
+    "statement", [b"Exif\0\0Exif\0\0II*\0", b"Exif\0\0nonsense", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"E"]
+)
+def test_a_malformed_orientation_is_none(tmp_path: Path, suffix: str, statement: bytes) -> None:
+    path = save(tmp_path, f"odd{suffix}", Image.fromarray(NOISE), exif=statement)
+    facts = check_image_file(path)
+    assert facts == ((80, 60), 1)
+    assert read_image(path, facts.orientation).size == (80, 60)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_truncated_images_are_found_without_computing(tmp_path: Path, kind: str, share: float) -> None:

@@ -71,6 +71,7 @@ class Subset:
         self.task = data.task
         self.label_names = data.label_names
         self.labelled = data.labelled
+        self.notes: tuple[str, ...] = getattr(data, "notes", ())
 
     def __len__(self) -> int:
         return len(self._indices)

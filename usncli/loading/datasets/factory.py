@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,8 +55,9 @@ def open_factory(reference: str, preprocessing: Preprocessing, task: Task, optio
 
     An item is ``(image, target)`` or a `Sample`. Image: a Pillow image; a tensor ``(C, H, W)`` or an array
     ``(H, W[, C])``, uint8 or floating point in [0, 1]; it is resized if need be. Target: a class from 0; keypoints
-    ``(K, 2)`` or ``(K, 3)`` in pixels of that image; or None for no label. Names come from the attribute
-    ``label_names``, or ``classes`` as torchvision's data sets have it, else `DataOptions.class_names`.
+    ``(K, 2)`` or ``(K, 3)`` in pixels of that image; or None for no label. Names come from
+    `DataOptions.class_names`, else the attribute ``label_names``, else ``classes`` as torchvision's data sets have it.
+    Where items are samples, each has a name of its own.
 
     Raises:
         ConfigurationError: the callable cannot be imported, or its targets belong to another task.
@@ -81,14 +83,18 @@ def open_dataset(
     if len(dataset) == 0:
         raise InputError(f"{reference}: expected images, found none")
     options = options or DataOptions()
-    targets, faults = [], []
+    targets, faults, names_seen = [], [], Counter[str]()
     for index in range(len(dataset)):
         try:
-            targets.append(read_item(dataset[index], index, preprocessing, label_task(task)).target)
+            sample = read_item(dataset[index], index, preprocessing, label_task(task))
+            targets.append(sample.target)
+            names_seen[sample.name] += 1
         except InputError as error:
             faults.append(str(error))
     refuse(reference, faults, REMEDY)
-    names = getattr(dataset, "label_names", None) or getattr(dataset, "classes", None) or options.class_names
+    faults = [f"the name {name!r} stands {n} times" for name, n in names_seen.items() if n > 1]
+    refuse(reference, faults, REMEDY)
+    names = options.class_names or getattr(dataset, "label_names", None) or getattr(dataset, "classes", None) or ()
     return FactoryData(dataset, preprocessing, _labels(reference, targets, label_task(task), tuple(map(str, names))))
 
 

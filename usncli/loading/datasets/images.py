@@ -92,14 +92,14 @@ def check_image_file(path: Path) -> ImageFacts:
     try:
         with path.open("rb") as file, Image.open(file) as image:
             if image.format == "PNG" and image.mode not in UNKNOWN_SCALE:
-                facts = ImageFacts(image.size, _png_orientation(image))
+                facts = ImageFacts(image.size, _orientation(image))
                 image.verify()
                 return facts
             if image.format != "JPEG" or not _ends_like_jpeg(path):
                 image.load()
             if image.mode in UNKNOWN_SCALE:
                 _fine_grey(image)
-            return ImageFacts(image.size, _valid_orientation(image.getexif()))
+            return ImageFacts(image.size, _orientation(image))
     except UNREADABLE as error:
         raise InputError(_reason(error)) from error
 
@@ -162,15 +162,18 @@ def _fine_grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(values)
 
 
-def _valid_orientation(exif: Image.Exif) -> int:
-    value = exif.get(ORIENTATION, AS_STORED)
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation that an image states; a malformed statement is none, as in most viewers."""
+    try:
+        if image.format == "PNG":
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+        else:
+            exif = image.getexif()
+        value = exif.get(ORIENTATION, AS_STORED)
+    except (SyntaxError, ValueError, OSError, EOFError, struct.error):
+        return AS_STORED
     return value if value in UPRIGHT else AS_STORED
-
-
-def _png_orientation(image: Image.Image) -> int:
-    exif = Image.Exif()
-    exif.load(image.info.get("exif", b""))
-    return _valid_orientation(exif)
 
 
 def _ends_like_jpeg(path: Path) -> bool:
