@@ -1,0 +1,1 @@
+"""Tables, plots, pages and machine formats of what the other stages recorded."""

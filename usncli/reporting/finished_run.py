@@ -1,0 +1,69 @@
+"""A finished run as it lies in its folder: its record, its manifest, its pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from usncli.errors import InputError
+from usncli.reporting.pictures import PICTURES_NAME, Picture, read_pictures
+
+RECORD_NAME = "record.json"
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a report knows of a run.
+
+    Attributes:
+        name: how people tell it from others: the folder's name.
+        record: the result, JSON values with ``kind``.
+        manifest: command line, settings, inputs, versions; None where there is only a record.
+        pictures: images with what the network sees in them, where the run kept some.
+    """
+
+    name: str
+    record: Mapping[str, Any]
+    manifest: Mapping[str, Any] | None = None
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Which command made the record."""
+        return str(self.record["kind"])
+
+    @classmethod
+    def read(cls, folder: Path) -> FinishedRun:
+        """Read a run folder.
+
+        Raises:
+            InputError: it holds no finished run, or its files are damaged.
+        """
+        record = _read_json(folder / RECORD_NAME)
+        if record is None:
+            raise InputError(f"{folder}: expected the folder of a finished run, found no {RECORD_NAME} in it")
+        if "kind" not in record:
+            raise InputError(f"{folder / RECORD_NAME}: expected a record that says its kind, found none; run it again")
+        pictures = folder / PICTURES_NAME
+        return cls(
+            folder.resolve().name,
+            record,
+            _read_json(folder / MANIFEST_NAME),
+            read_pictures(pictures) if pictures.is_file() else (),
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected JSON that usn wrote, got a damaged file ({error}); run it again") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object that usn wrote, got {type(value).__name__}; run it again")
+    return value

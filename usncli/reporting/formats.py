@@ -1,0 +1,45 @@
+"""Formats of a result, by name; a new one adds one line to the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from usncli.errors import ConfigurationError, suggestion
+from usncli.files import write_text_atomically
+from usncli.reporting.document import render
+from usncli.reporting.finished_run import FinishedRun
+from usncli.reporting.junit import to_junit
+from usncli.reporting.markdown import to_markdown
+from usncli.reporting.page import page_of
+
+
+def to_json(run: FinishedRun) -> str:
+    """Return the record with its kind and schema version; NaN and infinities are refused."""
+    return json.dumps(dict(run.record), indent=2, allow_nan=False) + "\n"
+
+
+def to_html(run: FinishedRun) -> str:
+    """Return the self-contained page."""
+    return render(page_of([run]))
+
+
+FORMATS: Mapping[str, Callable[[FinishedRun], str]] = {
+    "json": to_json,
+    "junit": to_junit,
+    "markdown": to_markdown,
+    "html": to_html,
+}
+"""A function from a finished run to a file's text, by the name that ``--format`` takes."""
+
+
+def write_format(name: str, path: Path, run: FinishedRun) -> None:
+    """Write a result in one format, atomically.
+
+    Raises:
+        ConfigurationError: no such format, or one that does not suit this kind of result.
+    """
+    if name not in FORMATS:
+        raise ConfigurationError(f"--format: unknown format {name!r}{suggestion(name, FORMATS)}")
+    write_text_atomically(path, FORMATS[name](run))

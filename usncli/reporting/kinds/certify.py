@@ -1,0 +1,180 @@
+"""What ``usn certify`` decided: verdicts, rates with their denominators, cost, and counterexamples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from usncli.certifying.gate import GateOutcome, GateResult, judge
+from usncli.certifying.records import CertificationRecord
+from usncli.certifying.verdicts import Verdict
+from usncli.reporting.document import Headline, KeyFigure, Section, Status
+from usncli.reporting.finished_run import FinishedRun
+from usncli.reporting.kinds.queries import Query, by_perturbation, counts, outcome_words, rate, worst_first
+from usncli.reporting.kinds.view import KindView, Record
+from usncli.reporting.pictures import picture_figure
+from usncli.reporting.plots import times_sorted, verdict_counts
+from usncli.reporting.table import Cell, Column, Table, table
+
+WORST_SHOWN = 10
+"""Queries that a terminal lists, the worst first."""
+
+_STATUS = {
+    GateResult.PASSED: Status.PASSED,
+    GateResult.FAILED: Status.FAILED,
+    GateResult.INCONCLUSIVE: Status.INCONCLUSIVE,
+}
+
+
+def tables(record: Record) -> tuple[Table, ...]:
+    """Return rates, cost, and the worst queries."""
+    shown = [rates_table(record), cost_table(record)]
+    worst = [query for query in worst_first(record["queries"]) if query["verdict"] != Verdict.CERTIFIED]
+    if worst:
+        title = (
+            "Not certified" if len(worst) <= WORST_SHOWN else f"Not certified: the first {WORST_SHOWN} of {len(worst)}"
+        )
+        shown.append(queries_table(title, worst[:WORST_SHOWN]))
+    return tuple(shown)
+
+
+def rates_table(record: Record) -> Table:
+    """Return verdicts by perturbation; verdicts that no query got have no column."""
+    groups = by_perturbation(record["queries"])
+    found = [verdict for verdict in Verdict if record["counts"][verdict.value] and verdict != Verdict.CERTIFIED]
+    rows: list[tuple[Cell, ...]] = []
+    for label, queries in groups.items():
+        of_verdict, certified = counts(queries), rate(queries)
+        rows.append((label, str(certified), certified.share, *(of_verdict[verdict.value] for verdict in found)))
+    columns = [Column("perturbation"), Column("certified", "s"), Column("rate", ".1%")]
+    columns += [Column("wrong" if verdict == Verdict.MISCLASSIFIED else verdict.value, "d") for verdict in found]
+    note = "A rate counts every image in its denominator; unknown is never certified."
+    if Verdict.MISCLASSIFIED in found:
+        note += " Wrong: already misclassified without perturbation."
+    return table("Certified rate", columns, rows, note)
+
+
+def cost_table(record: Record) -> Table:
+    """Return time, pieces and unstable ReLUs by perturbation."""
+    unstable, rows = record["unstable_relus"], []
+    for label, queries in by_perturbation(record["queries"]).items():
+        seconds = [query["seconds"] for query in queries]
+        pieces = sum(query["pieces"] for query in queries) / len(queries)
+        rows.append((label, sum(seconds) / len(seconds), max(seconds), pieces, unstable.get(label)))
+    columns = [
+        Column("perturbation"),
+        Column("mean s", ".3g"),
+        Column("slowest s", ".3g"),
+        Column("pieces", ",.0f"),
+        Column("unstable ReLUs", ",.1f"),
+    ]
+    note = (
+        f"An image: mean and longest time, mean pieces. Unstable: of {record['relus']:,} ReLUs, those that cross zero "
+        "within a hundredth of the range."
+    )
+    return table("Cost", columns, rows, note)
+
+
+def queries_table(title: str, queries: Sequence[Query]) -> Table:
+    """Return one row a query."""
+    rows = [
+        (
+            query["image"],
+            query["perturbation"],
+            query["verdict"],
+            query["margin"],
+            outcome_words(query),
+            query["seconds"],
+        )
+        for query in queries
+    ]
+    columns = [
+        Column("image"),
+        Column("perturbation"),
+        Column("verdict"),
+        Column("margin", ".3g"),
+        Column("outcome"),
+        Column("s", ".3g"),
+    ]
+    return table(title, columns, rows)
+
+
+def headline(run: FinishedRun) -> Headline:
+    """Say how many are certified; where a limit was set, whether the gate opens."""
+    record = run.record
+    groups = by_perturbation(record["queries"])
+    parts = [f"{rate(queries).count} of {rate(queries).total} at {label}" for label, queries in groups.items()]
+    if len(parts) == 1:
+        text = f"{parts[0].replace(' at ', ' images certified at ', 1)}."
+    else:
+        text = f"{record['certified']} of {record['total']} queries certified"
+        text += f": {'; '.join(parts)}." if len(parts) <= 4 else f", over {len(parts)} perturbations."
+    outcomes = gate_outcomes(run)
+    if not outcomes:
+        return Headline(text, details=("No limit was set: --min-certified makes this a gate.", str(record["claim"])))
+    worst = max(outcomes.values(), key=_rank)
+    lines = [f"{label}: {outcome.message}" for label, outcome in outcomes.items()]
+    return Headline(text, _STATUS[worst.result], (*lines, str(record["claim"])))
+
+
+def gate_outcomes(run: FinishedRun) -> dict[str, GateOutcome]:
+    """Judge each perturbation by the limit that the run was given; empty where it was given none."""
+    limit = _limit(run)
+    if limit is None:
+        return {}
+    whole = CertificationRecord.from_record({name: value for name, value in run.record.items() if name != "kind"})
+    outcomes = {}
+    for label in by_perturbation(run.record["queries"]):
+        queries = tuple(query for query in whole.queries if query.perturbation == label)
+        part = CertificationRecord(queries, whole.settings, whole.fingerprint, whole.claim, {}, whole.relus)
+        outcomes[label] = judge(part, limit)
+    return outcomes
+
+
+def key_figures(record: Record) -> tuple[KeyFigure, ...]:
+    """Return the rate of each perturbation, up to four, and the time an image."""
+    groups = by_perturbation(record["queries"])
+    rates = [
+        KeyFigure(f"Certified, {label}", f"{rate(queries).share:.0%}", f"{rate(queries)} images")
+        for label, queries in list(groups.items())[:4]
+    ]
+    unstable = list(record["unstable_relus"].values())
+    time = KeyFigure("Time an image", f"{record['mean_seconds']:.3g} s", "mean over all queries")
+    if not unstable:
+        return (*rates, time)
+    mean = sum(unstable) / len(unstable)
+    return (*rates, time, KeyFigure("Unstable ReLUs", f"{mean:,.0f}", f"of {record['relus']:,}"))
+
+
+def section(run: FinishedRun) -> Section:
+    """Return everything about a certification."""
+    record = run.record
+    groups = by_perturbation(record["queries"])
+    seconds = {label: [query["seconds"] for query in queries] for label, queries in groups.items()}
+    plots = [verdict_counts({label: counts(queries) for label, queries in groups.items()}), times_sorted(seconds)]
+    pictures = [picture_figure(picture) for picture in run.pictures]
+    every = queries_table("Every image", worst_first(record["queries"]))
+    said = headline(run)
+    return Section(
+        f"Certification: {run.name}",
+        (said.text, str(record["claim"])),
+        (rates_table(record), cost_table(record)),
+        (*plots, *pictures) if groups else (),
+        folded=(every,),
+    )
+
+
+def _rank(outcome: GateOutcome) -> int:
+    return (GateResult.PASSED, GateResult.INCONCLUSIVE, GateResult.FAILED).index(outcome.result)
+
+
+def _limit(run: FinishedRun) -> float | None:
+    """The limit among the manifest's settings, whatever section its key names."""
+    settings: dict[str, Any] = dict((run.manifest or {}).get("settings", {}))
+    for key, entry in settings.items():
+        if key.replace("-", "_").rpartition(".")[2] == "min_certified" and entry["value"] is not None:
+            return float(entry["value"])
+    return None
+
+
+VIEW = KindView(tables, headline, key_figures, section)

@@ -1,0 +1,74 @@
+"""The queries of a certification, counted and put in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from usncli.certifying.verdicts import Verdict
+from usncli.reporting.plots import Rate
+
+Query = Mapping[str, Any]
+
+WORST_FIRST = (Verdict.ERROR, Verdict.MISCLASSIFIED, Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.CERTIFIED)
+
+
+def by_perturbation(queries: Sequence[Query]) -> dict[str, list[Query]]:
+    """Return the queries of each perturbation, in the order in which they first appear."""
+    found: dict[str, list[Query]] = {}
+    for query in queries:
+        found.setdefault(query["perturbation"], []).append(query)
+    return found
+
+
+def counts(queries: Sequence[Query]) -> dict[str, int]:
+    """Return the number of queries by verdict; every verdict is a key."""
+    return {verdict.value: sum(query["verdict"] == verdict.value for query in queries) for verdict in Verdict}
+
+
+def rate(queries: Sequence[Query]) -> Rate:
+    """Return the certified queries among all: whatever else came out counts in the denominator."""
+    return Rate(counts(queries)[Verdict.CERTIFIED.value], len(queries))
+
+
+def worst_first(queries: Sequence[Query]) -> list[Query]:
+    """Return queries with crashes first and certified ones last; the least margin first among equals."""
+    order = {verdict.value: place for place, verdict in enumerate(WORST_FIRST)}
+    return sorted(queries, key=lambda query: (order[query["verdict"]], _margin(query)))
+
+
+def parameters(label: str) -> tuple[str, ...]:
+    """Return the names of theta's parameters, in order, from a range's label."""
+    return tuple(part.partition("=")[0] for part in label.split(","))
+
+
+def theta_words(label: str, theta: Sequence[float]) -> str:
+    """Say a theta: ``brightness -0.0812``."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in zip(parameters(label), theta, strict=True))
+
+
+def box_words(label: str, lower: Sequence[float] | None, upper: Sequence[float] | None) -> str | None:
+    """Say a box as ``--perturb`` would take it; None where there is none."""
+    if lower is None or upper is None:
+        return None
+    sides = zip(parameters(label), lower, upper, strict=True)
+    return ",".join(f"{name}={low:.4g}:{high:.4g}" for name, low, high in sides)
+
+
+def outcome_words(query: Query) -> str:
+    """Say in a few words what came out of a query beyond its verdict."""
+    if query["verdict"] == Verdict.FALSIFIED and query["witness"] is not None:
+        return f"fails at {theta_words(query['perturbation'], query['witness'])}"
+    if query["verdict"] == Verdict.ERROR:
+        return str(query["message"])
+    if query["verdict"] == Verdict.MISCLASSIFIED:
+        return "already wrong without perturbation"
+    proved = box_words(query["perturbation"], query["certified_lower"], query["certified_upper"])
+    if query["verdict"] == Verdict.UNKNOWN:
+        return f"proved: {proved or 'nothing'} ({query['certified_fraction']:.0%} of the range)"
+    return "proved for the whole range"
+
+
+def _margin(query: Query) -> float:
+    margin = query["margin"]
+    return float("-inf") if margin is None else float(margin)
