@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from usncli.loading.pipeline import Pipeline
+from usncli.scoring.streaming import evaluating
 
 Convolution = nn.modules.conv._ConvNd
 
@@ -26,13 +27,13 @@ class Complexity(NamedTuple):
 
 
 @torch.no_grad()
-def measure_complexity(network: nn.Module, example: Tensor) -> Complexity:
-    """Count parameters, and multiply-adds in one forward pass.
+def measure_complexity(pipeline: Pipeline) -> Complexity:
+    """Count a network's parameters, and its multiply-adds on one image of its input size.
 
     Args:
-        network: any module; run in eval mode, and left in the mode it was in.
-        example: normalised images ``(batch, channels, height, width)``.
+        pipeline: left in the mode it was in.
     """
+    network = pipeline.network
     counted: list[int] = []
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -41,24 +42,12 @@ def measure_complexity(network: nn.Module, example: Tensor) -> Complexity:
     counting = [layer for layer in network.modules() if isinstance(layer, Convolution | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in counting]
     try:
-        with evaluating(network):
-            network(example)
+        with evaluating(pipeline):
+            pipeline(pipeline.mean.new_zeros(1, *pipeline.preprocessing.input_shape))
     finally:
         for hook in hooks:
             hook.remove()
-    return Complexity(sum(parameter.numel() for parameter in network.parameters()), sum(counted) // example.shape[0])
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network into eval mode for a while; every layer's own mode is given back."""
-    modes = [(layer, layer.training) for layer in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
+    return Complexity(sum(parameter.numel() for parameter in network.parameters()), sum(counted))
 
 
 def _multiply_adds(layer: nn.Module, inputs: Tensor, output: Tensor) -> int:

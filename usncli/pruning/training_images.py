@@ -11,15 +11,15 @@ from torch import Tensor
 from usncli.errors import InputError
 from usncli.loading.batching import collate
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
-from usncli.types import Batch, ImageData
+from usncli.types import Batch, ImageData, Sample, Task
 
 MEMORY_LIMIT = 2**30
 """Bytes of decoded images beyond which they are read again for every batch."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrainingImages:
-    """A data set as the training loop reads it.
+    """A data set as the training loop reads it; itself an `usncli.types.ImageData`.
 
     Attributes:
         data: where the samples come from.
@@ -31,9 +31,21 @@ class TrainingImages:
     device: torch.device
     held: Batch | None
 
+    def __post_init__(self) -> None:
+        """Take over what the data say of themselves."""
+        self.task: Task = self.data.task
+        self.label_names: tuple[str, ...] = self.data.label_names
+        self.labelled: bool = self.data.labelled
+
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.data)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample, on the device where it is held."""
+        if self.held is None:
+            return self.data[index]
+        return Sample(self.held.images[index], self.held.targets[index], self.held.names[index])
 
     def take(self, indices: Tensor) -> Batch:
         """Return samples as a batch on the device.

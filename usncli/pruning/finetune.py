@@ -1,0 +1,233 @@
+"""Fine-tune a network while its least important channels are masked, then cut them out and save what is left."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from usncli.errors import ConfigurationError, InputError, UnsupportedOperationError
+from usncli.loading.capture import capture
+from usncli.loading.metrics import ERROR_UNITS, error_on_data, require_matching_labels
+from usncli.loading.network_file import load_network, save_network
+from usncli.loading.pipeline import Pipeline
+from usncli.perturbing.ranges import PerturbationRange
+from usncli.progress import ProgressCallback, silent
+from usncli.pruning.complexity import measure_complexity
+from usncli.pruning.criteria import ScoringContext, make_criterion
+from usncli.pruning.fingerprint import fingerprint_of
+from usncli.pruning.fitting import batch_figures, make_batches, task_step_loss
+from usncli.pruning.masking import ProgressiveMasking
+from usncli.pruning.masks import ChannelMasker, masked_share
+from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.record import CutGroup, FinetuneRecord, record_cut
+from usncli.pruning.stability import StabilityLoss
+from usncli.pruning.state_file import other_run_message
+from usncli.pruning.surgery import cut
+from usncli.pruning.training import ProgressFile, StepLoss, TrainingPlan, train
+from usncli.pruning.training_images import TrainingImages, read_training_images
+from usncli.pruning.wasserstein import two_point_target
+from usncli.scoring.groups import GroupAnalysis, analyse_groups
+from usncli.types import Batch, ImageData
+
+RESULT_FILE = "pruned.safetensors"
+"""Name of the pruned network in a run's folder."""
+
+PROGRESS_FILE = "training.pt"
+"""Name of the training progress in a run's folder; it is there only while a run is unfinished."""
+
+
+def finetune_prune(
+    pipeline: Pipeline,
+    data: ImageData,
+    ranges: PerturbationRange | Sequence[PerturbationRange],
+    options: FinetuneOptions,
+    folder: Path,
+    *,
+    validation: ImageData | None = None,
+    earlier: Sequence[CutGroup] = (),
+    progress: ProgressCallback = silent,
+) -> FinetuneRecord:
+    """Train with masks that follow rho(t), cut what is masked, and write ``pruned.safetensors``.
+
+    The same call resumes a run that was cut short, on a CPU to the same bits; after a finished run it returns the
+    record that it finds. The method follows the summary of arXiv 2510.00083; its formulas here are ours.
+
+    Args:
+        pipeline: the network; it stays as it is. Trained on the device where it lies.
+        data: labelled training images at its input size.
+        ranges: perturbations that the network shall be stable under, taken in turn.
+        options: all choices.
+        folder: of the run.
+        validation: labelled images on which the error before and after is measured.
+        earlier: what had been cut from the network before, so that the record keeps the first numbering.
+        progress: told of every step.
+
+    Returns:
+        What was done; ``path`` is the pruned network.
+
+    Raises:
+        InputError: data without labels, or labels that the network does not predict; damaged files in the folder.
+        ConfigurationError: no perturbation, or a folder that belongs to a run with other settings, weights or data.
+        UnsupportedOperationError: no channel can be cut.
+        UsnError: the loss is no longer a number.
+        KeyboardInterrupt: after progress has been written, when the run is interrupted.
+    """
+    chosen = (ranges,) if isinstance(ranges, PerturbationRange) else tuple(ranges)
+    if not chosen:
+        raise ConfigurationError("finetune-prune: expected at least one perturbation, got none; give --perturb")
+    for images in (data, validation):
+        if images is not None:
+            _require_labels(pipeline, images)
+    fingerprint = _fingerprint(pipeline, [data, *([validation] if validation else [])], chosen, options)
+    path = folder / RESULT_FILE
+    if path.exists():
+        return _finished(path, fingerprint)
+    run = _prepare(pipeline, read_training_images(data, pipeline.mean.device, progress), chosen, options)
+    file = ProgressFile(folder / PROGRESS_FILE, fingerprint, options.checkpoint)
+    state = train(run.pipeline.network, run.plan(), options.optimiser, file, progress)
+    smaller = run.cut_pipeline()
+    record = FinetuneRecord(
+        path=path,
+        options=options.to_record(),
+        perturbations=tuple(part.label for part in chosen),
+        error_unit=ERROR_UNITS[pipeline.task],
+        error_before=_error(pipeline, validation),
+        error_after=_error(smaller, validation),
+        complexity_before=measure_complexity(pipeline),
+        complexity_after=measure_complexity(smaller),
+        rho=masked_share(state.masks),
+        steps=state.step,
+        seconds=state.seconds,
+        history=tuple(state.history),
+        cut=record_cut(run.analysis.groups, state.masks, earlier),
+        unprunable=run.analysis.unprunable,
+        fingerprint=fingerprint,
+    )
+    save_network(path, smaller, record.to_record())
+    file.path.unlink(missing_ok=True)
+    return record
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that is set up: a copy of the network, its groups, and what masks it."""
+
+    pipeline: Pipeline
+    images: TrainingImages
+    ranges: tuple[PerturbationRange, ...]
+    options: FinetuneOptions
+    analysis: GroupAnalysis
+    masking: ProgressiveMasking
+
+    def plan(self) -> TrainingPlan:
+        options, groups = self.options, self.analysis.groups
+        total = sum(group.channels for group in groups)
+        target = two_point_target(total, options.ratio, self.pipeline.mean)
+        stability = StabilityLoss(self.pipeline, groups, self.ranges, options.losses, target, options.seed)
+
+        def loss(batch: Batch, step: int) -> StepLoss:
+            return stability(batch, step) if groups and options.losses.any else task_step_loss(self.pipeline, batch)
+
+        def figures(batch: Batch, step_loss: StepLoss, step: int) -> dict[str, float]:
+            return batch_figures(self.pipeline, batch, step_loss) | {"rho": self.masking.share}
+
+        masker = self.masking.masker
+        return TrainingPlan(
+            steps=self.masking.steps,
+            batch=make_batches(self.images, options.optimiser.batch_size, options.seed),
+            loss=loss,
+            figures=figures,
+            before_step=self.masking.before_step,
+            after_step=masker.apply,
+            masks=lambda: masker.masks,
+            set_masks=self.masking.restore,
+            seed=options.seed,
+        )
+
+    def cut_pipeline(self) -> Pipeline:
+        """Return the network without what is masked."""
+        example = self.images.take(torch.arange(min(2, len(self.images)))).images
+        normalised = (example - self.pipeline.mean) / self.pipeline.std
+        masks = self.masking.masker.masks
+        smaller = Pipeline(
+            cut(self.pipeline.network, self.analysis.groups, masks, normalised),
+            self.pipeline.preprocessing,
+            self.pipeline.task,
+        )
+        return smaller.to(self.pipeline.mean.device).eval()
+
+
+def _prepare(
+    pipeline: Pipeline, images: TrainingImages, ranges: tuple[PerturbationRange, ...], options: FinetuneOptions
+) -> _Run:
+    trained = _copy_captured(pipeline)
+    for parameter in trained.parameters():
+        parameter.requires_grad_(True)
+    example = trained.mean.new_zeros(2, *trained.preprocessing.input_shape)
+    analysis = analyse_groups(trained.network, example, options.masks.exclude)
+    criterion = make_criterion(options.criterion)
+    if criterion is not None and options.ratio > 0 and not analysis.groups:
+        reasons = "; ".join(f"{group.name}: {group.reason}" for group in analysis.unprunable) or "no layers were found"
+        raise UnsupportedOperationError(
+            f"network: expected at least one group of channels that can be cut, got none ({reasons})",
+            [group.name for group in analysis.unprunable],
+        )
+
+    def score(step: int) -> tuple[Tensor, ...]:
+        assert criterion is not None
+        context = ScoringContext(trained, analysis.groups, images, ranges, options.masks, options.seed, step)
+        return criterion(context)
+
+    masking = ProgressiveMasking(
+        ChannelMasker(trained.network, analysis.groups),
+        score if criterion is not None else None,
+        options.ratio,
+        options.optimiser.total_steps(len(images)),
+        options.masks,
+    )
+    return _Run(trained, images, ranges, options, analysis, masking)
+
+
+def _copy_captured(pipeline: Pipeline) -> Pipeline:
+    """Return a copy to train, in the form that can be saved."""
+    if isinstance(pipeline.network, fx.GraphModule):
+        return copy.deepcopy(pipeline)
+    example = pipeline.mean.new_zeros(2, *pipeline.preprocessing.input_shape)
+    captured = Pipeline(capture(pipeline.network, example), pipeline.preprocessing, pipeline.task)
+    return captured.to(pipeline.mean.device).eval()
+
+
+def _require_labels(pipeline: Pipeline, data: ImageData) -> None:
+    if not data.labelled:
+        raise InputError("finetune-prune: expected labelled images, got images without labels; give labels with them")
+    require_matching_labels(pipeline, data)
+
+
+def _fingerprint(
+    pipeline: Pipeline, data: Sequence[ImageData], ranges: Sequence[PerturbationRange], options: FinetuneOptions
+) -> str:
+    """Return what the result depends on: not how often progress is written."""
+    settings: dict[str, Any] = options.to_record()
+    del settings["checkpoint"]
+    settings["ranges"] = [repr(part) for part in ranges]
+    return fingerprint_of(pipeline, data, settings)
+
+
+def _finished(path: Path, fingerprint: str) -> FinetuneRecord:
+    record: Mapping[str, Any] = load_network(path).record
+    if record.get("fingerprint") != fingerprint:
+        raise ConfigurationError(other_run_message(path.parent))
+    return FinetuneRecord.from_record(record, path)
+
+
+def _error(pipeline: Pipeline, validation: ImageData | None) -> float | None:
+    return None if validation is None else error_on_data(pipeline, validation)
+
+
+__all__ = ["PROGRESS_FILE", "RESULT_FILE", "CutGroup", "FinetuneOptions", "FinetuneRecord", "finetune_prune"]

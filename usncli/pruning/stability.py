@@ -1,0 +1,114 @@
+"""Losses that make a network stable under perturbation: unbiased, smooth and Wasserstein.
+
+The formulas are ours, built on the summary of arXiv 2510.00083; `usncli.scoring.statistics` states the terms. With the
+mean over the channels that are not dead:
+
+    unbiased    = mean of unbiased_j^2
+    smooth      = mean of smooth_j
+    wasserstein = distance between the sorted importances of all prunable channels and a sorted target
+
+so that equal weights of the first two lower E[D^2], the mean squared movement of activations in units of their signal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from usncli.loading.pipeline import Pipeline
+from usncli.perturbing.perturbation import Perturbation
+from usncli.perturbing.ranges import PerturbationRange
+from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
+from usncli.pruning.fitting import image_size
+from usncli.pruning.options import LossOptions
+from usncli.pruning.task_losses import task_loss
+from usncli.pruning.training import StepLoss, step_seed
+from usncli.pruning.wasserstein import wasserstein_distance
+from usncli.scoring.activations import split_clean, with_clean
+from usncli.scoring.channel_index import ChannelIndex, index_channels
+from usncli.scoring.groups import DependencyGroup
+from usncli.scoring.statistics import InstabilityTerms, importance, instability, instability_terms, record_activations
+from usncli.types import Batch
+
+THETA_PURPOSE = 1
+"""Sets the draws of theta apart from what else is drawn in a step (`step_seed`)."""
+
+
+@dataclass(frozen=True)
+class StabilityLoss:
+    """The task's loss and the three stability losses, on one forward pass of ``[x; h(x, theta_1..m)]``.
+
+    Attributes:
+        pipeline: the network that is trained.
+        groups: its dependency groups; none makes the task's loss all there is.
+        ranges: perturbations, taken in turn, one a step.
+        options: weights, and thetas a step.
+        target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
+        seed: of the thetas.
+    """
+
+    pipeline: Pipeline
+    groups: tuple[DependencyGroup, ...]
+    ranges: tuple[PerturbationRange, ...]
+    options: LossOptions
+    target: Tensor
+    seed: int
+
+    def __call__(self, batch: Batch, step: int) -> StepLoss:
+        """Return the loss of a batch; thetas are a pure function of seed and step."""
+        thetas = self.thetas(step)
+        count = batch.images.shape[0]
+        perturbed = self.perturbation(step).expand(batch.images, thetas.theta)
+        with record_activations(self.pipeline.network, self.index.layers) as recorded:
+            outputs = self.pipeline(with_clean(batch.images, perturbed))
+        predictions = split_clean(outputs, count)[0]
+        terms = {
+            layer: instability_terms(*split_clean(recorded[layer], count), thetas.weights, thetas.variance_factor)
+            for layer in self.index.layers
+        }
+        task = task_loss(predictions, batch.targets, self.pipeline.task, image_size(self.pipeline))
+        parts = {"task": task} | stability_losses(self.index.combine(terms), self.target)
+        total = task
+        for name in ("unbiased", "smooth", "wasserstein"):
+            weight = getattr(self.options, f"{name}_weight")
+            total = total + weight * parts[name] if weight else total
+        return StepLoss(total, predictions.detach(), {name: value.detach() for name, value in parts.items()})
+
+    @cached_property
+    def index(self) -> ChannelIndex:
+        """Where the groups' channels stand in the scored layers."""
+        return index_channels(self.groups)
+
+    def perturbation(self, step: int) -> Perturbation:
+        """Return the perturbation of a step."""
+        return self.ranges[step % len(self.ranges)].perturbation
+
+    def thetas(self, step: int) -> ThetaSample:
+        """Return the thetas of a step."""
+        generator = torch.Generator().manual_seed(step_seed(self.seed, step, THETA_PURPOSE))
+        chosen = self.ranges[step % len(self.ranges)]
+        return sample_theta(chosen, SamplingMethod.MONTE_CARLO, self.options.samples, generator)
+
+
+def stability_losses(terms: InstabilityTerms, target: Tensor) -> dict[str, Tensor]:
+    """Return the three losses, without their weights.
+
+    The median by which importance is scaled carries no gradient: else the cheapest way to make all others important
+    would be to unsettle the channel in the middle.
+
+    Args:
+        terms: ``(channels of all groups,)``.
+        target: sorted importances asked for, ``(channels of all groups,)``.
+    """
+    alive = terms.signal > 0
+    count = alive.sum().clamp(min=1)
+    total = instability(terms)
+    median = total.detach()[alive].median() if alive.any() else total.new_ones(())
+    return {
+        "unbiased": terms.unbiased.square().sum() / count,
+        "smooth": terms.smooth.sum() / count,
+        "wasserstein": wasserstein_distance(importance(total, median), target.to(total)),
+    }
