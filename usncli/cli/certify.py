@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from usncli.cli.console import Consoles
 from usncli.cli.execution import Command
@@ -11,12 +11,13 @@ from usncli.cli.exit_codes import ExitCode
 from usncli.cli.inputs import open_images, open_network, ranges_of
 from usncli.cli.invocation import Invocation
 from usncli.cli.results import show_results
-from usncli.cli.running import Result, Workspace, stored_or_computed
+from usncli.cli.running import Result, Workspace, finished_folder
 from usncli.errors import NothingToCertifyError
 from usncli.settings import CertifySettings
 
 if TYPE_CHECKING:
     from usncli.certifying.options import CertifyOptions
+    from usncli.reporting.finished_run import FinishedRun
 
 JOURNAL_NAME = "journal.jsonl"
 """Finished queries in the run folder."""
@@ -26,22 +27,25 @@ def run(invocation: Invocation[CertifySettings]) -> ExitCode:
     """Certify, print rates and verdicts, and close the gate unless it passes."""
     settings = invocation.settings
     refuse_empty_folder(settings.data)
-    stored = stored_or_computed(invocation, lambda workspace: compute(invocation, workspace))
-    show_results(stored, settings.format, invocation.consoles)
-    if settings.min_certified is None:
-        return ExitCode.DONE
-    return gate(stored.record, settings.min_certified, invocation.consoles)
+    folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
+    return gate(show_results(folder, settings.format.items(), invocation.consoles), invocation.consoles)
 
 
-def gate(record: dict[str, Any], min_certified: float, consoles: Consoles) -> ExitCode:
-    """Judge a record, say how the gate stands, and return its exit code; only a gate that passes is 0."""
-    from usncli.certifying.gate import GateResult, judge
-    from usncli.certifying.records import CertificationRecord
+def gate(run: FinishedRun, consoles: Consoles) -> ExitCode:
+    """Say how the gate stands for each perturbation, and return the exit code of the worst: one that fails is enough.
 
-    outcome = judge(CertificationRecord.from_record(record), min_certified)
-    consoles.line(outcome.message)
-    codes = {GateResult.PASSED: ExitCode.DONE, GateResult.INCONCLUSIVE: ExitCode.INCONCLUSIVE}
-    return codes.get(outcome.result, ExitCode.GATE_FAILED)
+    Without a limit there is no gate, and the exit code is 0.
+    """
+    from usncli.certifying.gate import GateResult
+    from usncli.reporting.kinds.certify import gate_outcomes
+
+    outcomes = gate_outcomes(run)
+    for label, outcome in outcomes.items():
+        consoles.line(f"{label}: {outcome.message}")
+    results = {outcome.result for outcome in outcomes.values()}
+    if GateResult.FAILED in results:
+        return ExitCode.GATE_FAILED
+    return ExitCode.INCONCLUSIVE if results - {GateResult.PASSED} else ExitCode.DONE
 
 
 def refuse_empty_folder(location: str) -> None:

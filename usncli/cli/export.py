@@ -11,7 +11,7 @@ from usncli.cli.exit_codes import ExitCode
 from usncli.cli.inputs import open_images, open_network
 from usncli.cli.invocation import Invocation
 from usncli.cli.results import show_results
-from usncli.cli.running import Result, Workspace, stored_or_computed
+from usncli.cli.running import Result, Workspace, finished_folder
 from usncli.settings import ExportSettings
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ PARITY_IMAGES = 16
 
 def run(invocation: Invocation[ExportSettings]) -> ExitCode:
     """Export, print what was written and how closely it agrees."""
-    stored = stored_or_computed(invocation, lambda workspace: compute(invocation, workspace))
-    show_results(stored, {}, invocation.consoles)
+    folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
+    show_results(folder, invocation.settings.format.items(), invocation.consoles)
     return ExitCode.DONE
 
 

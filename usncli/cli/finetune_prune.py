@@ -9,7 +9,7 @@ from usncli.cli.exit_codes import ExitCode
 from usncli.cli.inputs import open_images, open_network, ranges_of
 from usncli.cli.invocation import Invocation
 from usncli.cli.results import show_results
-from usncli.cli.running import Result, Workspace, stored_or_computed
+from usncli.cli.running import Result, Workspace, finished_folder
 from usncli.settings import FinetunePruneSettings
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation[FinetunePruneSettings]) -> ExitCode:
     """Fine-tune and prune, print what became of the network and where it is."""
-    stored = stored_or_computed(invocation, lambda workspace: compute(invocation, workspace))
-    show_results(stored, {}, invocation.consoles)
+    folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
+    show_results(folder, invocation.settings.format.items(), invocation.consoles)
     return ExitCode.DONE
 
 

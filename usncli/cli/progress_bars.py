@@ -19,21 +19,28 @@ def progress_bars(consoles: Consoles) -> Iterator[ProgressCallback]:
     if consoles.quiet:
         yield silent
     elif consoles.err.is_terminal:
-        with _bars(consoles) as progress:
-            yield LiveBars(progress)
+        bars = LiveBars(consoles)
+        try:
+            yield bars
+        finally:
+            bars.stop()
     else:
         yield LogLines(consoles)
 
 
 class LiveBars:
-    """One bar a stage, with its figures and the time left."""
+    """One bar a stage, with its figures and the time left; the terminal is let go whenever all stages are done."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, consoles: Consoles) -> None:
+        self._consoles = consoles
+        self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, update: ProgressUpdate) -> None:
         """Show one step."""
+        if self._progress is None:
+            self._progress = _bars(self._consoles)
+            self._progress.start()
         if update.stage not in self._tasks:
             self._tasks[update.stage] = self._progress.add_task(update.stage, total=update.total, figures="")
         self._progress.update(
@@ -42,6 +49,14 @@ class LiveBars:
             total=update.total,
             figures=figures_text(update.figures),
         )
+        if self._progress.finished:
+            self.stop()
+
+    def stop(self) -> None:
+        """Leave the bars as they are and let the terminal go."""
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress, self._tasks = None, {}
 
 
 class LogLines:

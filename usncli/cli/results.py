@@ -1,13 +1,31 @@
-"""Showing a stored result: tables on stdout, other formats to files."""
+"""Showing a finished run: tables on stdout, other formats to files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from usncli.cli.console import Consoles
-from usncli.cli.running import StoredResult
+
+if TYPE_CHECKING:
+    from usncli.reporting.finished_run import FinishedRun
 
 
-def show_results(stored: StoredResult, formats: Mapping[str, Path], consoles: Consoles) -> None:
-    """Print the tables of a result and write it in each format that was asked for."""
+def show_results(folder: Path, formats: Iterable[tuple[str, Path]], consoles: Consoles) -> FinishedRun:
+    """Print the tables of a finished run, write it in each format that was asked for, and return it.
+
+    Raises:
+        InputError: the folder's files are damaged.
+    """
+    from usncli.reporting.finished_run import FinishedRun
+    from usncli.reporting.formats import write_format
+    from usncli.reporting.tables import tables
+
+    run = FinishedRun.read(folder)
+    for table in tables(run.record):
+        consoles.show(table)
+    for name, path in formats:
+        write_format(name, path, run)
+        consoles.say(f"{name}: {path}")
+    return run

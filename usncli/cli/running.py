@@ -13,12 +13,12 @@ from usncli.errors import InputError
 from usncli.files import sha256_of_file
 from usncli.progress import ProgressCallback
 from usncli.runs import (
-    Run,
     RunDescription,
     RunIdentity,
     RunState,
     open_run,
     package_versions,
+    restate,
     sha256_of_location,
     working,
 )
@@ -61,27 +61,12 @@ class Result(NamedTuple):
     outputs: tuple[Path, ...] = ()
 
 
-class StoredResult(NamedTuple):
-    """A result as it lies in its run folder.
-
-    Attributes:
-        folder: the run folder.
-        record: JSON values, with ``kind`` and ``schema_version``.
-    """
-
-    folder: Path
-    record: dict[str, Any]
-
-
-def stored_or_computed(
-    invocation: Invocation[Any], compute: Callable[[Workspace], Result], name: str | None = None
-) -> StoredResult:
-    """Return the result of a run: the stored one where the run is complete, else computed, and then stored.
+def finished_folder(invocation: Invocation[Any], compute: Callable[[Workspace], Result]) -> Path:
+    """Return the folder of the finished run: as it is found where the run is complete, else after computing.
 
     Args:
         invocation: of a command whose settings are `RunSettings`.
         compute: does the work; it goes on where the folder holds unfinished work.
-        name: what the default run folder is named after, beside the command; by default the checkpoint.
 
     Raises:
         InputError: an input is missing, or the folder holds something else.
@@ -90,25 +75,21 @@ def stored_or_computed(
     settings: RunSettings = invocation.settings
     inputs = _inputs(invocation)
     identity = _identity(invocation, inputs)
-    folder = settings.out or DEFAULT_RUNS / _folder_name(invocation, identity, name)
+    folder = settings.out or DEFAULT_RUNS / _folder_name(invocation, identity)
     run = open_run(folder, identity)
     if run.state == RunState.COMPLETE:
+        restate(run, _settings_with_origins(invocation), _command_line(invocation))
         invocation.consoles.say(f"{folder}: this run is finished; showing its stored results")
-        return StoredResult(folder, run.record())
+        return folder
     if run.state == RunState.UNFINISHED:
         invocation.consoles.say(f"{folder}: going on with an unfinished run")
-    return _compute(invocation, run, _describe(invocation, identity, inputs), compute)
-
-
-def _compute(
-    invocation: Invocation[Any], run: Run, description: RunDescription, compute: Callable[[Workspace], Result]
-) -> StoredResult:
+    description = _describe(invocation, identity, inputs)
     with working(run, description) as finish:
         with progress_bars(invocation.consoles) as progress:
-            result = compute(Workspace(run.folder, description.device, progress))
-        record = finish(description.identity.command, result.record, result.outputs)
-    invocation.consoles.say(f"{run.folder}: results and manifest are here")
-    return StoredResult(run.folder, record)
+            result = compute(Workspace(folder, description.device, progress))
+        finish(identity.command, result.record, result.outputs)
+    invocation.consoles.say(f"{folder}: results and manifest are here")
+    return folder
 
 
 def _inputs(invocation: Invocation[Any]) -> dict[str, dict[str, str | None]]:
@@ -136,10 +117,9 @@ def _identity(invocation: Invocation[Any], inputs: Mapping[str, Mapping[str, str
     return RunIdentity(invocation.settings.command, settings, hashes, package_version("usncli") or "")
 
 
-def _folder_name(invocation: Invocation[Any], identity: RunIdentity, name: str | None) -> str:
-    stem = name if name is not None else Path(invocation.settings.checkpoint).stem
-    words = [identity.command, re.sub(r"[^\w.-]+", "-", stem), identity.fingerprint[:8]]
-    return "-".join(word for word in words if word)
+def _folder_name(invocation: Invocation[Any], identity: RunIdentity) -> str:
+    stem = re.sub(r"[^\w.-]+", "-", Path(invocation.settings.checkpoint).stem)
+    return f"{identity.command}-{stem}-{identity.fingerprint[:8]}"
 
 
 def _describe(
@@ -147,20 +127,27 @@ def _describe(
 ) -> RunDescription:
     from usncli.devices import choose_device
 
-    settings, origins = invocation.settings, invocation.resolved.origins
-    values = settings.model_dump(mode="json")
-    config = invocation.resolved.config
+    settings, config = invocation.settings, invocation.resolved.config
     config_input = {"config": {"location": str(config), "sha256": sha256_of_file(config)}} if config else {}
     return RunDescription(
         identity=identity,
-        command_line=("usn", *invocation.shell.command_line),
-        settings={
-            named.key: {"value": values[name], "origin": str(origins[name])}
-            for name, named in named_options(type(settings)).items()
-        },
+        command_line=_command_line(invocation),
+        settings=_settings_with_origins(invocation),
         inputs={**inputs, **config_input},
         versions=package_versions(),
         seed=settings.seed,
         device=str(choose_device(settings.device)),
         dtype=getattr(settings, "precision", "float32"),
     )
+
+
+def _command_line(invocation: Invocation[Any]) -> tuple[str, ...]:
+    return ("usn", *invocation.shell.command_line)
+
+
+def _settings_with_origins(invocation: Invocation[Any]) -> dict[str, dict[str, Any]]:
+    values = invocation.settings.model_dump(mode="json")
+    return {
+        named.key: {"value": values[name], "origin": str(invocation.resolved.origins[name])}
+        for name, named in named_options(type(invocation.settings)).items()
+    }

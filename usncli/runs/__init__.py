@@ -1,6 +1,6 @@
 """Run folders: what a command was asked, on what, with what result; found again by the same command."""
 
-from usncli.runs.folder import Run, RunState, open_run, working
+from usncli.runs.folder import Run, RunState, open_run, restate, working
 from usncli.runs.hashing import sha256_of_location
 from usncli.runs.identity import RunDescription, RunIdentity
 from usncli.runs.versions import package_versions
@@ -12,6 +12,7 @@ __all__ = [
     "RunState",
     "open_run",
     "package_versions",
+    "restate",
     "sha256_of_location",
     "working",
 ]

@@ -108,6 +108,16 @@ def open_run(folder: Path, identity: RunIdentity) -> Run:
     return Run(folder, state, tuple(manifest.get("sessions", [])))
 
 
+def restate(run: Run, settings: Mapping[str, Mapping[str, Any]], command_line: Sequence[str]) -> None:
+    """Let the manifest of a complete run say how it is looked at now: the settings that are no part of its identity.
+
+    Only these can differ, such as the limit of a gate, since another identity is another run.
+    """
+    manifest = read_manifest(run.folder)
+    if manifest is not None and manifest["settings"] != settings:
+        write_manifest(run.folder, manifest | {"settings": dict(settings), "command_line": list(command_line)})
+
+
 class Finish:
     """How work on a run hands in its result.
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from usncli.settings.groups import (
     DEFAULT_RUNS,
     FormatSettings,
+    GateFormatSettings,
     InputSettings,
     OutputSettings,
     PerturbationSettings,
@@ -53,7 +54,7 @@ class ScoreSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSe
     batch_size: Annotated[int, Option("Images at once."), Field(ge=1)] = 8
 
 
-class FinetunePruneSettings(CommandSettings, RunSettings, PerturbationSettings, InputSettings):
+class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
     """Settings of ``usn finetune-prune``."""
 
     command: ClassVar[str] = "finetune-prune"
@@ -106,7 +107,7 @@ class FinetunePruneSettings(CommandSettings, RunSettings, PerturbationSettings, 
     ] = None
 
 
-class CertifySettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
+class CertifySettings(CommandSettings, GateFormatSettings, RunSettings, PerturbationSettings, InputSettings):
     """Settings of ``usn certify``."""
 
     command: ClassVar[str] = "certify"
@@ -114,9 +115,7 @@ class CertifySettings(CommandSettings, FormatSettings, RunSettings, Perturbation
 
     min_certified: Annotated[
         float | None,
-        Option(
-            "Gate: least share of queries (images times perturbations) that must be certified.", identifies_run=False
-        ),
+        Option("Gate: least share of images that must be certified, for each perturbation.", identifies_run=False),
         Field(ge=0, le=1),
     ] = None
     tau: Annotated[
@@ -141,7 +140,7 @@ class CertifySettings(CommandSettings, FormatSettings, RunSettings, Perturbation
     ] = 0
 
 
-class ExportSettings(CommandSettings, RunSettings, InputSettings):
+class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings):
     """Settings of ``usn export``."""
 
     command: ClassVar[str] = "export"

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from usncli.settings.option import Option, SettingsGroup
-from usncli.settings.parsing import File, Formats, Location, Numbers, Pairs, Size, Texts
+from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Size, Texts
 
 
 class CheckpointSettings(SettingsGroup):
@@ -161,7 +161,22 @@ class FormatSettings(SettingsGroup):
     format: Annotated[
         Formats,
         Option(
-            "Also write the results to a file as json or html; repeat for more.",
+            "Also write the results to a file as json, markdown or html; repeat for more.",
+            metavar="FORMAT=FILE",
+            identifies_run=False,
+        ),
+    ] = Field(default_factory=dict)
+
+
+class GateFormatSettings(SettingsGroup):
+    """Copies of the results of a gate, for CI systems too."""
+
+    group: ClassVar[str] = "Output"
+
+    format: Annotated[
+        GateFormats,
+        Option(
+            "Also write the results to a file as json, junit, markdown or html; repeat for more.",
             metavar="FORMAT=FILE",
             identifies_run=False,
         ),

@@ -17,6 +17,7 @@ CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 """``package.module:callable``, as the loading stage reads it."""
 
 FormatName = Literal["json", "markdown", "html"]
+GateFormatName = Literal["json", "junit", "markdown", "html"]
 
 
 class ImageSize(NamedTuple):
@@ -116,3 +117,4 @@ File = Annotated[Path, AfterValidator(rebase)]
 Files = Annotated[tuple[File, ...], BeforeValidator(parse_list)]
 Location = Annotated[str, AfterValidator(rebase_location)]
 Formats = Annotated[dict[FormatName, File], BeforeValidator(parse_formats)]
+GateFormats = Annotated[dict[GateFormatName, File], BeforeValidator(parse_formats)]
