@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from usncli.errors import InputError, suggestion
 from usncli.reporting.kinds import certify, export, finetune_prune, score
+from usncli.reporting.kinds.several import several
 from usncli.reporting.kinds.view import KindView
 
 KINDS: Mapping[str, KindView] = {
-    "score": score.VIEW,
+    "score": several(score.VIEW, "scores"),
     "finetune-prune": finetune_prune.VIEW,
     "certify": certify.VIEW,
     "export": export.VIEW,
