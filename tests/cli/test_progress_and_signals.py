@@ -1,0 +1,77 @@
+"""Progress for people and for logs; SIGTERM as Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import signal
+import threading
+
+import pytest
+from rich.console import Console
+
+from usncli.cli.console import Consoles
+from usncli.cli.progress_bars import progress_bars
+from usncli.cli.signals import terminate_as_interrupt
+from usncli.progress import ProgressUpdate
+
+
+def shown(terminal: bool, quiet: bool = False) -> str:
+    written = io.StringIO()
+    consoles = Consoles(err=Console(file=written, force_terminal=terminal, width=100), quiet=quiet)
+    with progress_bars(consoles) as progress:
+        for step in range(4):
+            progress(ProgressUpdate("train", step, 3, {"loss": 0.5, "error": 1.25, "rho": 0.2}))
+        progress(ProgressUpdate("certify", 0, 2))
+    return written.getvalue()
+
+
+def test_a_log_gets_two_lines_a_stage() -> None:
+    expected = ["train: 3 steps", "train: done loss 0.5 error 1.25 rho 0.2", "certify: 2 steps"]
+    assert shown(terminal=False).splitlines() == expected
+
+
+def test_a_terminal_gets_bars_with_figures_and_times() -> None:
+    text = shown(terminal=True)
+    for word in ("train", "certify", "3/3", "loss 0.5 error 1.25 rho 0.2", "0:00:0", "━"):
+        assert word in text
+
+
+def test_quiet_is_quiet() -> None:
+    assert shown(terminal=True, quiet=True) == shown(terminal=False, quiet=True) == ""
+
+
+def test_messages_are_never_wrapped_or_read_as_markup() -> None:
+    written = io.StringIO()
+    consoles = Consoles(err=Console(file=written, width=40))
+    message = "[red]path[/red] " + "/a/long/path" * 10
+    consoles.error(message + "\nsecond line")
+    assert written.getvalue() == f"error: {message} second line\n"
+
+
+def test_sigterm_is_taken_as_ctrl_c_and_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminate_as_interrupt():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_reaches_whoever_defers_ctrl_c() -> None:
+    from usncli.pruning.interrupts import DeferredInterrupt
+
+    with terminate_as_interrupt(), DeferredInterrupt() as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.requested
+
+
+def test_away_from_the_main_thread_nothing_is_installed() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def work() -> None:
+        with terminate_as_interrupt():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
