@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from usncli.files import sha256_of_file
 from usncli.reporting.document import Section
 from usncli.reporting.figure import Figure
+from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds.queries import by_perturbation, rate
-from usncli.reporting.plots import Rate, bars, certified_rates
+from usncli.reporting.plots import Rate, certified_rates, compared_numbers
 from usncli.reporting.table import NOTHING, Cell, Column, Table, table
 
 
@@ -58,6 +60,51 @@ class NetworkSummary:
         )
 
 
+def networks_of(runs: Sequence[FinishedRun]) -> tuple[NetworkSummary, ...]:
+    """Return a summary of every network that a run certified, in the order of the runs.
+
+    A network is known by its file's SHA-256: where one of the runs pruned it, or pruned something else from it, that
+    run tells its error and size, and its name is the criterion, or ``dense``. Otherwise it is called after its run.
+    """
+    origins = _origins(runs)
+    certified = [run for run in runs if run.kind == "certify"]
+    found = [origins.get(run.model_sha256 or "") for run in certified]
+    names = [origin["name"] if origin else run.name for run, origin in zip(certified, found, strict=True)]
+    return tuple(
+        NetworkSummary.of(
+            name if names.count(name) == 1 else run.name,
+            run.record,
+            **({key: value for key, value in origin.items() if key != "name"} if origin else {}),
+        )
+        for run, origin, name in zip(certified, found, names, strict=True)
+    )
+
+
+def _origins(runs: Sequence[FinishedRun]) -> dict[str, dict[str, Any]]:
+    """What pruning runs know of networks, by the SHA-256 of their files."""
+    given: dict[str, dict[str, Any]] = {}
+    made: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        if run.kind != "finetune-prune":
+            continue
+        record = run.record
+        if run.model_sha256:
+            given[run.model_sha256] = _known("dense", record, "before")
+        path = None if run.folder is None else run.folder / record["path"]
+        if path is not None and path.is_file():
+            made[sha256_of_file(path)] = _known(str(record["options"]["criterion"]), record, "after")
+    return given | made
+
+
+def _known(name: str, record: Mapping[str, Any], when: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "error": record[f"error_{when}"],
+        "error_unit": record["error_unit"],
+        "parameters": record[f"complexity_{when}"]["parameters"],
+    }
+
+
 def comparison_table(networks: Sequence[NetworkSummary]) -> Table:
     """Return one column a network, one row a quantity; what no network has is left out."""
     rows: list[tuple[Cell, ...]] = []
@@ -76,7 +123,7 @@ def comparison_table(networks: Sequence[NetworkSummary]) -> Table:
             rows.append((f"unstable ReLUs, {label}", *(_number(value, ",.0f") for value in values)))
     columns = [Column(""), *(Column(network.name, "s") for network in networks)]
     note = "Certified: of all images. Unstable: mean number of ReLUs that cross zero within a hundredth of the range."
-    return table("Comparison", columns, rows, note)
+    return table("Networks side by side", columns, rows, note)
 
 
 def comparison_figures(networks: Sequence[NetworkSummary]) -> tuple[Figure, ...]:
@@ -85,21 +132,13 @@ def comparison_figures(networks: Sequence[NetworkSummary]) -> tuple[Figure, ...]
     nothing = Rate(0, 0)
     rates = {label: [network.rates.get(label, nothing) for network in networks] for label in labels}
     figures = [certified_rates([network.name for network in networks], rates)]
-    times = {
-        f"{network.name}, {label}": network.seconds[label]
-        for label in labels
-        for network in networks
-        if label in network.seconds
-    }
-    figures.append(bars("Certification time", "seconds an image, mean", times))
-    unstable = {
-        f"{network.name}, {label}": network.unstable_relus[label]
-        for label in labels
-        for network in networks
-        if label in network.unstable_relus
-    }
-    if unstable:
-        figures.append(bars("Unstable ReLUs", "within a hundredth of the range, mean", unstable, ",.0f"))
+    names = [network.name for network in networks]
+    seconds = {label: [network.seconds.get(label) for network in networks] for label in labels}
+    figures.append(compared_numbers("Certification time", "seconds an image, mean", names, seconds))
+    unstable = {label: [network.unstable_relus.get(label) for network in networks] for label in labels}
+    if any(value is not None for row in unstable.values() for value in row):
+        unit = "within a hundredth of the range, mean"
+        figures.append(compared_numbers("Unstable ReLUs", unit, names, unstable, ",.0f"))
     return tuple(figures)
 
 

@@ -68,13 +68,13 @@ class Figure:
         title: what it shows.
         markup: an inline SVG, or HTML made of such; it names no other file.
         description: what a reader who cannot see it is told; numbers, not looks.
-        wide: whether it takes the page's whole width.
+        note: what is said below it, for all readers.
     """
 
     title: str
     markup: Markup
     description: str
-    wide: bool = False
+    note: str = ""
 
 
 def draw(

@@ -24,17 +24,25 @@ class FinishedRun:
         record: the result, JSON values with ``kind``.
         manifest: command line, settings, inputs, versions; None where there is only a record.
         pictures: images with what the network sees in them, where the run kept some.
+        folder: where it lies; None where there is only a record.
     """
 
     name: str
     record: Mapping[str, Any]
     manifest: Mapping[str, Any] | None = None
     pictures: tuple[Picture, ...] = ()
+    folder: Path | None = None
 
     @property
     def kind(self) -> str:
         """Which command made the record."""
         return str(self.record["kind"])
+
+    @property
+    def model_sha256(self) -> str | None:
+        """SHA-256 of the network's file that the run worked on; None where the manifest does not know it."""
+        model = (self.manifest or {}).get("inputs", {}).get("model", {})
+        return str(model["sha256"]) if model.get("sha256") else None
 
     @classmethod
     def read(cls, folder: Path) -> FinishedRun:
@@ -54,6 +62,7 @@ class FinishedRun:
             record,
             _read_json(folder / MANIFEST_NAME),
             read_pictures(pictures) if pictures.is_file() else (),
+            folder,
         )
 
 

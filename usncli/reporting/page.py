@@ -8,7 +8,7 @@ from typing import Any
 
 from usncli.errors import InputError
 from usncli.files import write_text_atomically
-from usncli.reporting.comparison import NetworkSummary, comparison_section
+from usncli.reporting.comparison import comparison_section, networks_of
 from usncli.reporting.document import Headline, KeyFigure, Page, Section, render
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds import KINDS, view_of
@@ -63,7 +63,7 @@ def page_of(runs: Sequence[FinishedRun]) -> Page:
     leading = certified[-1] if certified else ordered[-1]
     sections = [views[run.kind].section(run) for run in ordered]
     if len(certified) > 1:
-        sections.insert(0, comparison_section([NetworkSummary.of(run.name, run.record) for run in certified]))
+        sections.insert(0, comparison_section(networks_of(ordered)))
     last = reproduce_section(ordered)
     headline: Headline = views[leading.kind].headline(leading)
     figures: tuple[KeyFigure, ...] = views[leading.kind].key_figures(leading.record)

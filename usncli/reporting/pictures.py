@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
@@ -37,9 +37,10 @@ class Picture:
         perturbed: PNG of the same size, base64.
         width: pixels.
         height: pixels.
-        reference: keypoints that the network predicts on the clean image, x and y in pixels; empty for classification.
+        reference: keypoints that must stay, x and y in pixels; empty for classification.
         moved: keypoints that it predicts on the perturbed one.
         tau: how far a keypoint may move, in pixels.
+        reference_name: where the reference comes from, in a few words.
         answers: what it answers on the clean and on the perturbed image, in words; empty for keypoints.
     """
 
@@ -54,11 +55,12 @@ class Picture:
     reference: Points = ()
     moved: Points = ()
     tau: float | None = None
+    reference_name: str = "predicted on the clean image"
     answers: tuple[str, str] | None = None
 
     @property
     def largest_move(self) -> float:
-        """Largest movement of a keypoint in x or in y, pixels; 0 without keypoints."""
+        """Largest distance of a keypoint from its reference, in x or in y, pixels; 0 without keypoints."""
         pairs = zip(self.reference, self.moved, strict=True)
         return max((max(abs(a - c), abs(b - d)) for (a, b), (c, d) in pairs), default=0.0)
 
@@ -109,7 +111,7 @@ def picture_figure(picture: Picture) -> Figure:
     if picture.answers:
         words = f"{picture.answers[0]} when clean, {picture.answers[1]} at {picture.theta}"
     elif picture.reference:
-        words = f"at {picture.theta} a keypoint moves {picture.largest_move:.2f} px"
+        words = f"at {picture.theta} a keypoint is off by {picture.largest_move:.2f} px"
         words += f" (allowed: {picture.tau:g} px)" if picture.tau is not None else ""
     else:
         words = f"clean, and at {picture.theta}"
@@ -119,7 +121,7 @@ def picture_figure(picture: Picture) -> Figure:
     markup = Markup('<div class="pair"><div>{}<small>clean</small></div><div>{}<small>{}</small></div></div>').format(
         clean, perturbed, printable(picture.theta)
     ) + _legend(picture)
-    return Figure(printable(title), markup, printable(words))
+    return Figure(title, markup, f"The image beside its perturbed version; {words}.", words)
 
 
 def _panel(picture: Picture, png: str, drawn: Markup) -> Markup:
@@ -162,4 +164,4 @@ def _legend(picture: Picture) -> Markup:
         return Markup("")
     return Markup(
         '<p class="key"><b class="reference">&#9675;</b> {} &ensp; <b class="moved">&#10005;</b> {}</p>'
-    ).format(escape("predicted on the clean image"), escape("on the perturbed one"))
+    ).format(printable(picture.reference_name), "predicted on the perturbed one")

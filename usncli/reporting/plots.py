@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from usncli.reporting.figure import BAD, GOOD, INK, MUTED, NEUTRAL, SERIES, UNDECIDED, Figure, draw, plain
 
@@ -84,7 +84,7 @@ def channels_by_group(names: Sequence[str], before: Sequence[int], after: Sequen
         gone = [first - last for first, last in zip(before, after, strict=True)]
         only.barh(places, gone, left=list(after), color=BAD, label="cut")
         for place, first, lost in zip(places, before, gone, strict=True):
-            only.annotate(f" -{lost}" if lost else "", (first, place), va="center", color=INK)
+            _label(only, f"-{lost}" if lost else "", first, place)
         _name_rows(only, names)
         only.set_xlabel("channels")
         only.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -116,7 +116,8 @@ def training_history(steps: Sequence[float], figures: Mapping[str, Sequence[floa
                 panel.set_ylim(bottom=0)
         axes[-1].set_xlabel("step")
 
-    ends = [f"{name} from {values[0]} to {values[-1]}" for name, values in figures.items() if values]
+    known = {name: [value for value in values if value is not None] for name, values in figures.items()}
+    ends = [f"{name} from {values[0]:.3g} to {values[-1]:.3g}" for name, values in known.items() if values]
     description = f"Training over {len(steps)} logged steps: " + "; ".join(ends) + "."
     return draw("Training", description, paint, height=0.6 + 1.25 * len(figures), panels=len(figures))
 
@@ -128,31 +129,55 @@ def certified_rates(networks: Sequence[str], rates: Mapping[str, Sequence[Rate]]
         networks: their names.
         rates: for each perturbation, one rate a network.
     """
-    thickness = 0.8 / max(1, len(networks))
 
     def paint(axes: Sequence[Axes]) -> None:
         only = axes[0]
-        for number, network in enumerate(networks):
-            places = [row + (number - (len(networks) - 1) / 2) * thickness for row in range(len(rates))]
-            values = [of_networks[number] for of_networks in rates.values()]
-            shares = [rate.share for rate in values]
-            only.barh(places, shares, 0.92 * thickness, color=SERIES[number % len(SERIES)], label=plain(network))
-            for place, rate in zip(places, values, strict=True):
-                only.annotate(f" {rate}", (rate.share, place), va="center", color=INK, fontsize=9)
-        _name_rows(only, list(rates))
+        _grouped_bars(only, networks, {name: [(of.share, str(of)) for of in values] for name, values in rates.items()})
         only.set_xlim(0, 1.12)
         only.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
         only.xaxis.set_major_formatter(PercentFormatter(xmax=1.0))
         only.grid(axis="x")
-        if len(networks) > 1:
-            only.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
 
     lines = [
         f"{name}: " + ", ".join(f"{network} {rate}" for network, rate in zip(networks, values, strict=True))
         for name, values in rates.items()
     ]
-    height = 1.0 + 0.3 * max(1, len(networks)) * len(rates)
+    height = _grouped_height(len(networks), len(rates))
     return draw("Certified rate", "Certified images. " + "; ".join(lines) + ".", paint, height=height)
+
+
+def compared_numbers(
+    title: str, unit: str, networks: Sequence[str], values: Mapping[str, Sequence[float | None]], format_: str = ".3g"
+) -> Figure:
+    """Show one number of several networks under several perturbations.
+
+    Args:
+        title: what the number is.
+        unit: of the axis.
+        networks: their names.
+        values: for each perturbation, one number of at least 0 a network; None where there is none.
+        format_: how the number beside each bar is written.
+    """
+    written = {
+        name: [(value or 0.0, "-" if value is None else format(value, format_)) for value in row]
+        for name, row in values.items()
+    }
+
+    def paint(axes: Sequence[Axes]) -> None:
+        only = axes[0]
+        _grouped_bars(only, networks, written)
+        only.set_xlabel(unit)
+        only.margins(x=0.15)
+        only.set_xlim(left=0)
+        only.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        only.grid(axis="x")
+
+    lines = [
+        f"{name}: " + ", ".join(f"{network} {text}" for network, (_, text) in zip(networks, row, strict=True))
+        for name, row in written.items()
+    ]
+    height = _grouped_height(len(networks), len(values)) + 0.2
+    return draw(title, f"{title}, {unit}. " + "; ".join(lines) + ".", paint, height=height)
 
 
 def verdict_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
@@ -171,7 +196,7 @@ def verdict_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
             only.barh(places, values, left=left, color=VERDICT_COLOURS[verdict], label=verdict)
             left = [start + value for start, value in zip(left, values, strict=True)]
         for place, of, total in zip(places, counts.values(), left, strict=True):
-            only.annotate(f" {Rate(of.get('certified', 0), total)}", (total, place), va="center", color=INK)
+            _label(only, str(Rate(of.get("certified", 0), total)), total, place)
         _name_rows(only, list(counts))
         only.set_xlabel("images (certified of all, beside each bar)")
         only.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -183,32 +208,6 @@ def verdict_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         for name, of in counts.items()
     ]
     return draw("Verdicts", "Images by verdict. " + "; ".join(lines) + ".", paint, height=1.3 + 0.36 * len(counts))
-
-
-def bars(title: str, unit: str, values: Mapping[str, float], format_: str = ".3g") -> Figure:
-    """Show one number for each of a few things.
-
-    Args:
-        title: what the number is.
-        unit: of the axis.
-        values: numbers of at least 0, by name.
-        format_: how the number beside each bar is written.
-    """
-
-    def paint(axes: Sequence[Axes]) -> None:
-        only, places = axes[0], range(len(values))
-        colours = [SERIES[place % len(SERIES)] for place in places]
-        only.barh(places, list(values.values()), 0.7, color=colours)
-        for place, value in zip(places, values.values(), strict=True):
-            only.annotate(f" {value:{format_}}", (value, place), va="center", color=INK)
-        _name_rows(only, list(values))
-        only.set_xlabel(unit)
-        only.margins(x=0.18)
-        only.set_xlim(left=0)
-        only.xaxis.set_major_locator(MaxNLocator(nbins=5))
-
-    lines = [f"{name} {value:{format_}}" for name, value in values.items()]
-    return draw(title, f"{title}, {unit}: " + ", ".join(lines) + ".", paint, height=0.9 + 0.32 * len(values))
 
 
 def times_sorted(seconds: Mapping[str, Sequence[float]]) -> Figure:
@@ -226,15 +225,40 @@ def times_sorted(seconds: Mapping[str, Sequence[float]]) -> Figure:
             only.step(ordered, shares, where="post", color=SERIES[number % len(SERIES)], label=plain(name))
         if min((value for values in seconds.values() for value in values), default=0.0) > 0:
             only.set_xscale("log")
+            only.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         only.set_xlabel("seconds an image")
         only.set_ylabel("images finished")
         only.set_ylim(0, 1.03)
         only.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
-        only.grid(axis="both", color=None)
+        only.grid(axis="both")
         only.legend(loc="lower right")
 
     lines = [f"{name}: {len(values)} images, the slowest {max(values):.3g} s" for name, values in seconds.items()]
     return draw("Time to a verdict", "Share of images finished within a time. " + "; ".join(lines) + ".", paint)
+
+
+def _grouped_bars(axes: Axes, networks: Sequence[str], values: Mapping[str, Sequence[tuple[float, str]]]) -> None:
+    """Draw a group of bars a perturbation, a bar a network, each with its number in words beside it."""
+    thickness = 0.8 / max(1, len(networks))
+    for number, network in enumerate(networks):
+        places = [row + (number - (len(networks) - 1) / 2) * thickness for row in range(len(values))]
+        own = [of_networks[number] for of_networks in values.values()]
+        colour = SERIES[number % len(SERIES)]
+        axes.barh(places, [value for value, _ in own], 0.92 * thickness, color=colour, label=plain(network))
+        for place, (value, text) in zip(places, own, strict=True):
+            _label(axes, text, value, place)
+    _name_rows(axes, list(values))
+    if len(networks) > 1:
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+
+
+def _grouped_height(networks: int, perturbations: int) -> float:
+    return 1.0 + (0.26 * networks + 0.12) * perturbations
+
+
+def _label(axes: Axes, text: str, x: float, y: float) -> None:
+    """Write beside the end of a bar."""
+    axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:

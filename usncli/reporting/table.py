@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -76,15 +77,15 @@ class Table:
             tuple(column.text(cell) for column, cell in zip(self.columns, row, strict=True)) for row in self.rows
         )
 
-    def __rich__(self) -> RichTable:
-        """Return the table for a terminal; text columns fold where the terminal is narrow."""
+    def __rich__(self) -> Group:
+        """Return the table for a terminal, an empty line after it; text columns fold where the terminal is narrow."""
         shown = RichTable(
-            title=Text(self.title),
+            title=Text(self.title, style="bold"),
             title_justify="left",
-            caption=Text(self.note) if self.note else None,
-            caption_justify="left",
             box=box.SIMPLE_HEAD,
+            show_edge=False,
             pad_edge=False,
+            padding=(0, 1, 0, 0),
         )
         for column in self.columns:
             shown.add_column(
@@ -95,7 +96,7 @@ class Table:
             )
         for row in self.texts():
             shown.add_row(*(Text(cell) for cell in row))
-        return shown
+        return Group(shown, *([Text(self.note, style="dim")] if self.note else []), "")
 
     def to_markdown(self) -> str:
         """Return a GitHub-flavoured Markdown table under a bold title; what could be markup is escaped."""

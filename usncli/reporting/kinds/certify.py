@@ -10,7 +10,7 @@ from usncli.certifying.records import CertificationRecord
 from usncli.certifying.verdicts import Verdict
 from usncli.reporting.document import Headline, KeyFigure, Section, Status
 from usncli.reporting.finished_run import FinishedRun
-from usncli.reporting.kinds.queries import Query, by_perturbation, counts, outcome_words, rate, worst_first
+from usncli.reporting.kinds.queries import Query, by_perturbation, counts, outcome_words, rate, short_words, worst_first
 from usncli.reporting.kinds.view import KindView, Record
 from usncli.reporting.pictures import picture_figure
 from usncli.reporting.plots import times_sorted, verdict_counts
@@ -34,7 +34,9 @@ def tables(record: Record) -> tuple[Table, ...]:
         title = (
             "Not certified" if len(worst) <= WORST_SHOWN else f"Not certified: the first {WORST_SHOWN} of {len(worst)}"
         )
-        shown.append(queries_table(title, worst[:WORST_SHOWN]))
+        columns = [Column(name) for name in ("image", "perturbation", "verdict", "how")]
+        rows = [(query["image"], query["perturbation"], query["verdict"], short_words(query)) for query in worst]
+        shown.append(table(title, columns, rows[:WORST_SHOWN]))
     return tuple(shown)
 
 

@@ -69,6 +69,15 @@ def outcome_words(query: Query) -> str:
     return "proved for the whole range"
 
 
+def short_words(query: Query) -> str | None:
+    """Say what came out of a query that is not certified, in about a dozen characters; a crash in full."""
+    if query["verdict"] == Verdict.FALSIFIED and query["witness"] is not None:
+        return "at " + ", ".join(f"{value:.3g}" for value in query["witness"])
+    if query["verdict"] == Verdict.UNKNOWN:
+        return f"{query['certified_fraction']:.0%} proved"
+    return str(query["message"]) if query["verdict"] == Verdict.ERROR else None
+
+
 def _margin(query: Query) -> float:
     margin = query["margin"]
     return float("-inf") if margin is None else float(margin)

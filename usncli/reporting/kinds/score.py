@@ -72,13 +72,13 @@ def channels_table(record: Record, limit: int | None = None) -> Table:
         Column("group"),
         Column("channel", "d"),
         Column("importance", ".3f"),
-        Column("± s.e.", ".3f"),
+        Column("±", ".3f"),
         Column("instability", ".2e"),
-        Column("± s.e.", ".1e"),
+        Column("±", ".1e"),
         Column("cut"),
     ]
     title = "All channels, the least important first" if limit is None else "The least important channels"
-    return table(title, columns, rows[:limit], "s.e.: standard error over images; - is unknown (a dead channel, say).")
+    return table(title, columns, rows[:limit], "±: standard error over images; - is unknown (a dead channel, say).")
 
 
 def overlap_table(record: Record) -> Table:
