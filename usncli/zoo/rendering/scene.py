@@ -113,13 +113,13 @@ def rotation_about(axis: int, degrees: float) -> Floats:
 
 
 def _sample_pose(generator: np.random.Generator) -> Pose:
-    heading = generator.uniform(-50.0, 50.0)
-    climb = generator.uniform(-8.0, 10.0)
-    bank = generator.uniform(-20.0, 20.0)
-    elevation = generator.uniform(-8.0, 36.0)
+    heading = generator.uniform(-45.0, 45.0)
+    climb = generator.uniform(-7.0, 9.0)
+    bank = generator.uniform(-17.0, 17.0)
+    elevation = generator.uniform(-5.0, 36.0)
     tilt = generator.uniform(-5.0, 5.0)
-    distance = generator.uniform(3.3, 4.2)
-    aside = generator.uniform(-0.07, 0.07, size=2)
+    distance = generator.uniform(3.3, 4.0)
+    aside = generator.uniform(-0.06, 0.06, size=2)
     # Heading 0 flies against the camera's line of sight, which is the world's y.
     attitude = rotation_about(2, heading - 90.0) @ rotation_about(1, -climb) @ rotation_about(0, bank)
     to_camera_axes = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
