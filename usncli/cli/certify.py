@@ -86,13 +86,16 @@ def options_of(settings: CertifySettings) -> CertifyOptions:
 def compute(invocation: Invocation[CertifySettings], workspace: Workspace) -> Result:
     """Load and certify, going on after the last query in the journal."""
     from usncli.api import certify
+    from usncli.reporting.counterexamples import take_pictures
+    from usncli.reporting.pictures import PICTURES_NAME, save_pictures
 
-    settings, consoles = invocation.settings, invocation.consoles
+    settings = invocation.settings
     options, ranges = options_of(settings), ranges_of(settings)
-    loaded = open_network(settings, consoles, workspace.device)
-    data = open_images(settings.data, settings, loaded, consoles)
+    loaded = open_network(invocation, workspace.device)
+    data = open_images(settings.data, invocation, loaded)
     journal = workspace.folder / JOURNAL_NAME
     record = certify(loaded.pipeline, data, ranges, options, journal=journal, progress=workspace.progress)
+    save_pictures(workspace.folder / PICTURES_NAME, take_pictures(loaded.pipeline, data, ranges, record, options))
     return Result(record.to_record())
 
 

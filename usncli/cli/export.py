@@ -46,10 +46,10 @@ def compute(invocation: Invocation[ExportSettings], workspace: Workspace) -> Res
     from usncli.api import export
     from usncli.loading.batching import subset
 
-    settings, consoles = invocation.settings, invocation.consoles
+    settings = invocation.settings
     options = options_of(settings)
-    loaded = open_network(settings, consoles, workspace.device)
-    data = open_images(settings.data, settings, loaded, consoles)
+    loaded = open_network(invocation, workspace.device)
+    data = open_images(settings.data, invocation, loaded)
     compared = subset(data, range(min(len(data), PARITY_IMAGES)))
     path = settings.onnx or workspace.folder / f"{Path(settings.checkpoint).stem}.onnx"
     provenance = {"source_sha256": loaded.sha256, "label_names": json.dumps(data.label_names)}

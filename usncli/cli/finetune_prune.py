@@ -70,21 +70,21 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
 
 
 def compute(invocation: Invocation[FinetunePruneSettings], workspace: Workspace) -> Result:
-    """Load, fine-tune and prune."""
-    from usncli.api import finetune_prune
+    """Load, fine-tune and prune; a network that was cut before keeps its first numbering in the record."""
+    from usncli.pruning.finetune import finetune_prune
+    from usncli.pruning.record import CutGroup
 
-    settings, consoles = invocation.settings, invocation.consoles
+    settings = invocation.settings
     options, ranges = options_of(settings), ranges_of(settings)
-    loaded = open_network(settings, consoles, workspace.device)
-    data = open_images(settings.data, settings, loaded, consoles)
-    validation = settings.validation and open_images(settings.validation, settings, loaded, consoles)
+    loaded = open_network(invocation, workspace.device)
     record = finetune_prune(
         loaded.pipeline,
-        data,
+        open_images(settings.data, invocation, loaded),
         ranges,
-        workspace.folder,
         options,
-        validation=validation or None,
+        workspace.folder,
+        validation=open_images(settings.validation, invocation, loaded) if settings.validation else None,
+        earlier=[CutGroup.from_record(group) for group in loaded.record.get("cut", ())],
         progress=workspace.progress,
     )
     return Result(record.to_record(), (record.path,))

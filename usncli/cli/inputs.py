@@ -2,55 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from usncli.cli.console import Consoles
+from usncli.cli.invocation import Invocation
 from usncli.errors import ConfigurationError
+from usncli.settings import Source
 from usncli.settings.groups import InputSettings, PerturbationSettings
 
 if TYPE_CHECKING:
     from usncli.loading.checkpoint import LoadedCheckpoint
     from usncli.loading.preprocessing import Preprocessing
     from usncli.perturbing import PerturbationRange
-    from usncli.types import ImageData, Task
+    from usncli.types import ImageData
 
 
-def preprocessing_of(settings: InputSettings) -> Preprocessing | None:
-    """Return the preprocessing that the settings state, None where they state no size: the checkpoint must know then.
-
-    Raises:
-        ConfigurationError: a size, a normalisation or units that cannot be.
-    """
-    from usncli.loading.preprocessing import Colour, KeypointUnits, Preprocessing
-
-    if settings.size is None:
-        return None
-    return Preprocessing(
-        height=settings.size.height,
-        width=settings.size.width,
-        colour=Colour(settings.colour),
-        mean=settings.mean,
-        std=settings.std,
-        keypoint_units=KeypointUnits(settings.keypoint_units),
-    )
-
-
-def task_of(settings: InputSettings) -> Task | None:
-    """Return the task that the settings state, None where the checkpoint must know it."""
-    from usncli.types import Task
-
-    return None if settings.task is None else Task(settings.task)
-
-
-def open_network(settings: InputSettings, consoles: Consoles, device: str) -> LoadedCheckpoint:
+def open_network(invocation: Invocation[Any], device: str) -> LoadedCheckpoint:
     """Load the checkpoint to a device, and say what was done to it on the way.
+
+    Args:
+        invocation: of a command whose settings are `InputSettings`.
+        device: name of the device.
 
     Raises:
         InputError: the file is not what it should be.
         ConfigurationError: a setting that its kind of file needs lacks, or is wrong.
     """
     from usncli.loading.checkpoint import CheckpointSource, load_checkpoint
+    from usncli.types import Task
 
+    settings: InputSettings = invocation.settings
     source = CheckpointSource(
         path=settings.checkpoint,
         arch=settings.arch,
@@ -59,15 +42,68 @@ def open_network(settings: InputSettings, consoles: Consoles, device: str) -> Lo
         trusted_sha256=settings.trusted_sha256,
         strict=settings.strict,
     )
-    loaded = load_checkpoint(source, preprocessing_of(settings), task_of(settings))
+    task = None if settings.task is None else Task(settings.task)
+    loaded = load_checkpoint(source, preprocessing_of(invocation), task)
     for note in loaded.notes:
-        consoles.say(f"{settings.checkpoint}: {note}")
+        invocation.consoles.say(f"{settings.checkpoint}: {note}")
     loaded.pipeline.to(device)
     return loaded
 
 
-def open_images(location: str, settings: InputSettings, loaded: LoadedCheckpoint, consoles: Consoles) -> ImageData:
+def preprocessing_of(invocation: Invocation[Any]) -> Preprocessing | None:
+    """Return how images become the network's input.
+
+    Where the checkpoint says it, that holds, but for what a flag, a variable or usn.yaml states (loading refuses what
+    differs). Where it does not, the settings say it, and None stands for settings without a size.
+
+    Raises:
+        ConfigurationError: a size, a normalisation or units that cannot be.
+    """
+    from usncli.loading.preprocessing import Colour, KeypointUnits, Preprocessing
+
+    settings: InputSettings = invocation.settings
+    values: dict[str, Any] = {
+        "colour": Colour(settings.colour),
+        "mean": settings.mean,
+        "std": settings.std,
+        "keypoint_units": KeypointUnits(settings.keypoint_units),
+    }
+    if settings.size is not None:
+        values |= {"height": settings.size.height, "width": settings.size.width}
+    stored = stored_preprocessing(settings.checkpoint)
+    if stored is not None:
+        origins = invocation.resolved.origins
+        stated = {name for name in values if origins.get(name, origins["size"]).source != Source.DEFAULT}
+        return dataclasses.replace(stored, **{name: values[name] for name in stated})
+    if settings.size is None:
+        return None
+    if not settings.mean and not settings.std:
+        invocation.consoles.say("no --mean and --std are given: the network sees images in [0, 1] as they are")
+    return Preprocessing(**values)
+
+
+def stored_preprocessing(path: Path) -> Preprocessing | None:
+    """Return the preprocessing that a network file of usn's holds, from its header alone; None for other files."""
+    from safetensors import SafetensorError, safe_open
+
+    from usncli.loading.network_file import METADATA_KEY
+    from usncli.loading.preprocessing import Preprocessing
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return Preprocessing.from_record(json.loads(metadata[METADATA_KEY])["preprocessing"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, ConfigurationError):
+        return None  # another kind of file, or a damaged one, which loading will name
+
+
+def open_images(location: str, invocation: Invocation[Any], loaded: LoadedCheckpoint) -> ImageData:
     """Open a data set for a network: its size and colour, its task, at most ``--limit`` images.
+
+    Args:
+        location: see `usncli.loading.data.open_data`.
+        invocation: of a command whose settings are `InputSettings`.
+        loaded: the network.
 
     Raises:
         InputError: files are missing, unreadable or contradict each other.
@@ -76,12 +112,13 @@ def open_images(location: str, settings: InputSettings, loaded: LoadedCheckpoint
     from usncli.loading.data import open_data
     from usncli.loading.datasets.options import DataOptions
 
+    settings: InputSettings = invocation.settings
     options = DataOptions(
         annotations=settings.annotations, crop_margin=settings.crop_margin, class_names=settings.class_name
     )
     data = open_data(location, loaded.pipeline.preprocessing, loaded.pipeline.task, options)
     for note in getattr(data, "notes", ()):
-        consoles.say(f"{location}: {note}")
+        invocation.consoles.say(f"{location}: {note}")
     if settings.limit is not None and settings.limit < len(data):
         return subset(data, range(settings.limit))
     return data

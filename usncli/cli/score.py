@@ -47,10 +47,10 @@ def compute(invocation: Invocation[ScoreSettings], workspace: Workspace) -> Resu
     """Load and score, each range by itself."""
     from usncli.api import score
 
-    settings, consoles = invocation.settings, invocation.consoles
+    settings = invocation.settings
     options, ranges = options_of(settings), ranges_of(settings)
-    loaded = open_network(settings, consoles, workspace.device)
-    data = open_images(settings.data, settings, loaded, consoles)
+    loaded = open_network(invocation, workspace.device)
+    data = open_images(settings.data, invocation, loaded)
     records = score(loaded.pipeline, data, ranges, options, exclude=settings.exclude, progress=workspace.progress)
     return Result({"scores": [record.to_record() for record in records]})
 
