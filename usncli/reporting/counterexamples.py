@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,12 +17,26 @@ from usncli.loading.heatmaps import peaks
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import PerturbationRange
 from usncli.reporting.kinds.queries import theta_words
-from usncli.reporting.pictures import Picture, Points, encode
+from usncli.reporting.pictures import PICTURES_NAME, Picture, Points, encode, save_pictures
 from usncli.types import ImageData, Sample, Task
 
 PICTURED = (Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.CERTIFIED)
 MOST = 12
 """Pictures of a run, unless asked for another number."""
+
+
+def keep_pictures(
+    folder: Path,
+    pipeline: Pipeline,
+    data: ImageData,
+    ranges: Sequence[PerturbationRange],
+    record: CertificationRecord,
+    options: CertifyOptions,
+) -> Path:
+    """Write `take_pictures` into a run folder, where its page finds them, and return the file's path."""
+    path = folder / PICTURES_NAME
+    save_pictures(path, take_pictures(pipeline, data, ranges, record, options))
+    return path
 
 
 def take_pictures(

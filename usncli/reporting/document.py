@@ -61,7 +61,7 @@ class Section:
         tables: shown in full.
         figures: side by side where there is room.
         commands: lines to copy into a shell.
-        folded: longer tables, shown when asked for, and in print.
+        folded: longer tables, shown when asked for.
     """
 
     title: str

@@ -1,0 +1,170 @@
+"""Small records of every kind, made by the stages' own record classes, and run folders that hold them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from usncli.certifying.records import CertificationRecord
+from usncli.certifying.verdicts import QueryRecord, Verdict
+from usncli.exporting import Comparison, ExportRecord, Provider
+from usncli.pruning.complexity import Complexity
+from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.record import CutGroup, FinetuneRecord
+from usncli.reporting.finished_run import FinishedRun
+from usncli.reporting.pictures import Picture, encode
+from usncli.scoring.groups import UnprunableGroup
+from usncli.scoring.options import ScoreOptions
+from usncli.scoring.record import GroupScore, ScoreRecord
+from usncli.scoring.selection import Overlap
+
+HOSTILE = '<script>alert("x")</script> & $\\frac{ | `a` \x1b[31m.png'
+"""A name that breaks whatever does not escape: HTML, formulas, Markdown, terminals and XML."""
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+def score_record() -> dict[str, Any]:
+    stem = GroupScore(
+        "stem", ("stem",), (0.1, 0.2), (0.1, 0.2), (0.5, INFINITE), (0.05, NAN), (0.4, 0.0), (0.02, NAN), (1,), (1,)
+    )
+    deep = GroupScore(
+        "encoder.blocks.0.convolution",
+        ("encoder.blocks.0.convolution",),
+        (0.1, 0.2, 0.1),
+        (0.1, 0.2, 0.1),
+        (0.25, 0.125, 1.0),
+        (0.01, 0.01, 0.1),
+        (0.7, 0.85, 0.25),
+        (0.01, 0.01, 0.01),
+        (),
+        (),
+    )
+    record = ScoreRecord(
+        perturbation="brightness=0.1",
+        options=ScoreOptions(ratio=0.2),
+        images=123,
+        thetas=8,
+        median=0.25,
+        groups=(stem, deep),
+        unprunable=(UnprunableGroup("head", ("head",), "the network's outputs"),),
+        overlap_images=Overlap(0.8125, 0.875),
+        overlap_thetas=None,
+    )
+    return {"kind": "score", **record.to_record()}
+
+
+def finetune_record(error_after: float | None = 1.95) -> dict[str, Any]:
+    record = FinetuneRecord(
+        path=Path("pruned.safetensors"),
+        options=FinetuneOptions(ratio=0.2).to_record(),
+        perturbations=("brightness=0.1",),
+        error_unit="px",
+        error_before=None if error_after is None else 1.87,
+        error_after=error_after,
+        complexity_before=Complexity(289968, 21500000),
+        complexity_after=Complexity(190233, 13900000),
+        rho=0.2,
+        steps=600,
+        seconds=71.2,
+        history=tuple({"step": step, "loss": 1 / step, "error": 9 / step, "rho": 0.2} for step in (1, 2, 3)),
+        cut=(CutGroup("stem", ("stem",), 16, (1, 2, 3, 4)), CutGroup("head.0", ("head.0",), 64, ())),
+        unprunable=(),
+        fingerprint="0" * 64,
+    )
+    return {"kind": "finetune-prune", "schema_version": 1, **json.loads(json.dumps(record.to_record(), default=str))}
+
+
+def queries(image: str = "images/0001.png") -> tuple[QueryRecord, ...]:
+    bright, joint = "brightness=0.1", "brightness=0.05,contrast=0.8:1.3"
+    proved = {"certified_lower": (-0.05,), "certified_upper": (0.1,)}
+    return (
+        QueryRecord(image, 0, bright, Verdict.CERTIFIED, 0.25, 0.5, 12, 1.5, 1.0, (-0.1,), (0.1,)),
+        QueryRecord(image, 0, joint, Verdict.FALSIFIED, -0.125, 0.5, 7, 0.25, 0.5, witness=(0.0123, 1.2345)),
+        QueryRecord("images/0002.png", 1, bright, Verdict.UNKNOWN, 0.01, 0.5, 999, 60.0, 0.75, **proved),
+        QueryRecord("images/0002.png", 1, joint, Verdict.MISCLASSIFIED, -1.0, -1.0),
+        QueryRecord("images/0003.png", 2, bright, Verdict.ERROR, message="ZeroDivisionError: division by zero"),
+        QueryRecord("images/0003.png", 2, joint, Verdict.CERTIFIED, 0.5, 0.5, 3, 0.75, 1.0, (0.0, 0.8), (0.1, 1.3)),
+    )
+
+
+def certify_record(
+    found: tuple[QueryRecord, ...] | None = None, claim: str = "what certified claims"
+) -> dict[str, Any]:
+    unstable = {"brightness=0.1": 252.0, "brightness=0.05,contrast=0.8:1.3": 301.5}
+    record = CertificationRecord(queries() if found is None else found, {"tau": 1.0}, "f" * 64, claim, unstable, 124000)
+    return {"kind": "certify", **record.to_record()}
+
+
+def export_record() -> dict[str, Any]:
+    record = ExportRecord(
+        path="releases/pose.onnx",
+        sha256="5f" * 32,
+        file_bytes=790112,
+        parameters=190233,
+        opset=18,
+        preprocessing_included=True,
+        input_shape=(3, 64, 64),
+        output_name="keypoints",
+        output_shape=(8, 2),
+        comparisons=(Comparison(Provider.CPU, 1, 3e-6), Comparison(Provider.CPU, 16, 7.6e-6)),
+        tolerance=1e-3,
+        metadata={"version": "0.1.0", "task": "keypoints"},
+        seconds=3.0,
+    )
+    return {"kind": "export", "schema_version": 1, **record.to_record()}
+
+
+RECORDS = {
+    "score": score_record,
+    "finetune-prune": finetune_record,
+    "certify": certify_record,
+    "export": export_record,
+}
+
+
+def manifest(command: str, model: str = "ab" * 32, limit: float | None = None) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "command": command,
+        "command_line": ["usn", command, "a model.pt", "--data", "images"],
+        "settings": {"min-certified": {"value": limit, "origin": "flag"}, "seed": {"value": 3, "origin": "default"}},
+        "inputs": {"model": {"location": "a model.pt", "sha256": model}},
+        "versions": {"python": "3.11.7", "usncli": "0.1.0"},
+        "seed": 3,
+        "device": "cpu",
+        "dtype": "float32",
+        "start": "2026-11-21T19:20:00.123+00:00",
+        "seconds": 93.5,
+    }
+
+
+def picture(image: str = "images/0001.png") -> Picture:
+    clean = torch.linspace(0, 1, 3 * 8 * 6).reshape(3, 8, 6)
+    return Picture(
+        image=image,
+        perturbation="brightness=0.1",
+        verdict="falsified",
+        theta="brightness -0.08",
+        clean=encode(clean),
+        perturbed=encode((clean - 0.08).clamp(0, 1)),
+        width=6,
+        height=8,
+        reference=((1.0, 2.0), (4.0, 5.0)),
+        moved=((1.5, 2.0), (4.0, 8.25)),
+        tau=1.0,
+    )
+
+
+def run_of(kind: str, **values: Any) -> FinishedRun:
+    return FinishedRun(f"run-{kind}", RECORDS[kind](), manifest(kind), **values)
+
+
+def write_run(folder: Path, record: dict[str, Any], told: dict[str, Any] | None = None) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record, allow_nan=False))
+    (folder / "manifest.json").write_text(json.dumps(told or manifest(record["kind"])))
+    return folder
