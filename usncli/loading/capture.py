@@ -7,8 +7,7 @@ it, and is saved without pickle and without the user's code.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -17,10 +16,9 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from usncli.errors import InputError, UnsupportedOperationError
-from usncli.loading.emission import LiftedTensor, emit
-from usncli.loading.functional import functionalise
-from usncli.loading.operations import LAYER, LIFTED, is_permitted, layer_name
-from usncli.loading.shapes import make_sizes_flexible, remove_identities
+from usncli.loading.emission import LiftedTensor
+from usncli.loading.graph_passes import LiftedGraph, build_network
+from usncli.loading.operations import LAYER, LIFTED
 
 _TOLERANCE = 1e-4
 
@@ -57,13 +55,7 @@ def capture_program(program: ExportedProgram) -> fx.GraphModule:
 
     A program exported in training mode is captured as its evaluation: batch norm uses its running statistics.
     """
-    graph, lifted, images = _lift(program)
-    functionalise(graph)
-    remove_identities(graph)
-    make_sizes_flexible(graph, images)
-    network = emit(graph, lifted)
-    _check_operations(network)
-    return network.eval()
+    return build_network(_lift(program))
 
 
 def two_images(example: Tensor) -> Tensor:
@@ -125,8 +117,8 @@ def _export(module: nn.Module, example: Tensor) -> ExportedProgram:
         ) from error
 
 
-def _lift(program: ExportedProgram) -> tuple[fx.Graph, Mapping[fx.Node, LiftedTensor], fx.Node]:
-    """Copy a program's graph. Return it, the tensors behind its placeholders, and the placeholder of the images."""
+def _lift(program: ExportedProgram) -> LiftedGraph:
+    """Copy a program's graph, with the user's tensors behind its placeholders."""
     graph = fx.Graph()
     output = graph.graph_copy(program.graph, {})
     graph.output(_single_output(output))
@@ -147,7 +139,7 @@ def _lift(program: ExportedProgram) -> tuple[fx.Graph, Mapping[fx.Node, LiftedTe
     for node in graph.nodes:
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         node.meta[LAYER] = stack[-1][0] if stack and not stack[-1][0].startswith("_empty_nn_module_stack") else ""
-    return graph, lifted, _single_input(inputs)
+    return LiftedGraph(graph, lifted, _single_input(inputs))
 
 
 def _single_output(output: object) -> fx.Node:
@@ -165,21 +157,6 @@ def _single_input(inputs: list[fx.Node]) -> fx.Node:
             f"the network takes {len(inputs)} inputs; expected one tensor (batch, channels, height, width)"
         )
     return inputs[0]
-
-
-def _check_operations(network: fx.GraphModule) -> None:
-    unknown = [node for node in network.graph.nodes if node.op == "call_function" and not _is_known(node.target)]
-    if unknown:
-        names = [layer_name(node) for node in unknown]
-        raise UnsupportedOperationError(
-            f"operations that usn cannot keep: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}; replace them "
-            "by operations without side effects or randomness",
-            names,
-        )
-
-
-def _is_known(target: object) -> bool:
-    return target is operator.getitem or is_permitted(target)
 
 
 def _compare(network: nn.Module, example: Tensor, expected: Tensor) -> None:

@@ -47,10 +47,19 @@ hardshrink.default softshrink.default glu.default threshold.default
 clamp.default clamp.Tensor clamp_min.default clamp_max.default clip.default square.default
 sum.default sum.dim_IntList mean.default mean.dim amax.default amin.default max.dim min.dim max.default min.default
 var.correction std.correction var.dim std.dim prod.dim_int cumsum.default
-to.dtype type_as.default sym_size.int cosine_similarity.default
+to.dtype zeros_like.default ones_like.default new_zeros.default new_ones.default new_full.default sym_size.int
+cosine_similarity.default
 """
 COMPOSITES = frozenset(_COMPOSITE_NAMES.split())
 """Permitted overloads, besides those that torch tags as core or pointwise."""
+
+_CONVERTED_NAMES = """
+dropout.default feature_dropout.default alpha_dropout.default alias.default detach.default contiguous.default
+lift_fresh.default lift_fresh_copy.default _unsafe_view.default to.device to.dtype_layout to.other
+zeros.default ones.default arange.default arange.start
+"""
+_CONVERTED = frozenset(_CONVERTED_NAMES.split())
+"""Overloads that capturing turns into layers, removes or computes once."""
 
 _FORBIDDEN_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.inplace_view, torch.Tag.data_dependent_output)
 _FORBIDDEN = re.compile(r"empty.*|as_strided.*|copy|_pdist.*|.*_backward|sym_storage_offset|sym_stride")
@@ -81,6 +90,21 @@ def find_overload(name: str) -> OpOverload | None:
     packet = getattr(torch.ops.aten, packet_name, None) if packet_name.isidentifier() else None
     target = getattr(packet, overload_name, None) if isinstance(packet, torch._ops.OpOverloadPacket) else None
     return target if isinstance(target, OpOverload) and is_permitted(target) else None
+
+
+def find_convertible(name: str) -> OpOverload | None:
+    """Return the overload of that `short_name` if capturing turns it into layers and permitted overloads, or None.
+
+    These are the permitted ones, their forms that change an argument in place, and those that capturing removes.
+    """
+    packet_name, _, overload_name = name.partition(".")
+    packet = getattr(torch.ops.aten, packet_name, None) if packet_name.isidentifier() else None
+    target = getattr(packet, overload_name, None) if isinstance(packet, torch._ops.OpOverloadPacket) else None
+    if not isinstance(target, OpOverload):
+        return None
+    functional = f"{packet_name.removesuffix('_')}.{overload_name}"
+    known = is_permitted(target) or functional in _CONVERTED or find_overload(functional) is not None
+    return target if known else None
 
 
 def is_op(node: object, *overloads: OpOverload) -> bool:

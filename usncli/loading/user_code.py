@@ -19,6 +19,14 @@ def is_reference(text: str) -> bool:
     return REFERENCE.fullmatch(text) is not None
 
 
+def put_working_directory_on_path() -> str:
+    """Let the user's modules in the working directory be imported, before others; return the folder."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return folder
+
+
 def import_callable(reference: str, option: str) -> Callable[..., Any]:
     """Import what a user names; as with ``python -m``, modules of the working directory come first.
 
@@ -35,9 +43,7 @@ def import_callable(reference: str, option: str) -> Callable[..., Any]:
     if not is_reference(reference):
         raise ConfigurationError(f"{option}: expected package.module:callable, got {reference!r}")
     module_name, _, path = reference.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    folder = put_working_directory_on_path()
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
