@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -88,14 +89,22 @@ def sample_theta(
 def _gauss_legendre(dimension: int, count: int) -> tuple[Tensor, Tensor]:
     """Return nodes in the unit cube, ``(count, dimension)``, and weights ``(count,)``; exact to degree 2n-1 an axis."""
     per_axis = count if dimension == 1 else math.isqrt(count)
-    nodes, weights = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(per_axis))
+    on_interval = _gauss_legendre_on_interval(per_axis)
+    nodes, weights = (torch.tensor(values, dtype=torch.float64) for values in on_interval)
     nodes, weights = (nodes + 1) / 2, weights / 2
     if dimension == 1:
         return nodes.unsqueeze(1), weights
     return torch.cartesian_prod(nodes, nodes), torch.outer(weights, weights).flatten()
 
 
+@lru_cache(maxsize=16)
+def _gauss_legendre_on_interval(count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return nodes in [-1, 1] and weights that sum to 2; kept, because finding the nodes takes a millisecond."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return tuple(nodes.tolist()), tuple(weights.tolist())
+
+
 def _sobol(dimension: int, samples: int, generator: torch.Generator) -> Tensor:
     seed = int(torch.randint(2**31, (), generator=generator))
-    engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=seed)
+    engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     return engine.draw(samples, dtype=torch.float64)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from usncli.scoring.accumulation import ActivationStatistics, LayerSums
+from usncli.scoring.accumulation import ActivationSums
 from usncli.scoring.channel_index import ChannelIndex
-from usncli.scoring.groups import GroupAnalysis
+from usncli.scoring.groups import DependencyGroup
 from usncli.scoring.options import ScoreOptions
 from usncli.scoring.selection import Overlap, least_important, overlap
 from usncli.scoring.statistics import InstabilityTerms, importance, instability
@@ -21,25 +21,20 @@ class Estimates:
     """Everything that is derived from the sums of the layers; tensors are float64 on the CPU.
 
     Attributes:
-        analysis: the groups.
-        index: of the groups' channels in the layers.
-        statistics: of every scored layer.
+        groups: the prunable groups.
+        index: of their channels in the sums.
+        sums: of all scored layers.
         options: weights of the instability, ratio and floor.
     """
 
-    analysis: GroupAnalysis
+    groups: Sequence[DependencyGroup]
     index: ChannelIndex
-    statistics: Mapping[str, ActivationStatistics]
+    sums: ActivationSums
     options: ScoreOptions
 
-    @property
-    def blocks(self) -> int:
-        """Number of blocks of images whose sums are kept apart."""
-        return next(iter(self.statistics.values())).blocks
-
-    def on_all(self) -> InstabilityTerms:
+    def terms(self) -> InstabilityTerms:
         """Return the terms on all images, ``(channels,)``."""
-        terms = self._on_blocks(torch.ones(1, self.blocks, dtype=torch.float64))
+        terms = self._on_blocks(torch.ones(1, self.sums.blocks))
         return InstabilityTerms(*(part.squeeze(0) for part in terms))
 
     def instability(self, terms: InstabilityTerms) -> Tensor:
@@ -49,46 +44,34 @@ class Estimates:
     def cut(self, instabilities: Tensor) -> tuple[Tensor, ...]:
         """Return what the ratio cuts, for every group ``(channels,)`` bool."""
         scores = self.index.split(importance(instabilities))
-        return least_important(self.analysis.groups, scores, self.options.ratio, self.options.floor)
+        return least_important(self.groups, scores, self.options.ratio, self.options.floor)
 
     def standard_errors(self) -> tuple[Tensor, Tensor]:
         """Return the jackknife's standard errors of instability and importance, ``(channels,)``; NaN if unknown."""
-        if self.blocks < 3:
-            unknown = torch.full((self.index.total,), torch.nan, dtype=torch.float64)
+        if self.sums.blocks < 3:
+            unknown = torch.full((sum(self.index.sizes),), torch.nan, dtype=torch.float64)
             return unknown, unknown
-        left_out = self.instability(self._on_blocks(1 - torch.eye(self.blocks, dtype=torch.float64)))
+        left_out = self.instability(self._on_blocks(1 - torch.eye(self.sums.blocks)))
         return jackknife(left_out), jackknife(torch.stack([importance(row) for row in left_out]))
 
     def overlap_images(self, count: int) -> Overlap | None:
         """Compare the cut sets of the images with even and with odd numbers; none if a half has fewer than 2."""
         if count < 4:
             return None
-        even = (torch.arange(self.blocks) % 2 == 0).double()
+        even = (torch.arange(self.sums.blocks) % 2 == 0).int()
         first, second = self.instability(self._on_blocks(torch.stack([even, 1 - even])))
         return overlap(self.cut(first), self.cut(second))
 
     def overlap_thetas(self) -> Overlap | None:
         """Compare the cut sets of two halves of the thetas, where they were kept apart."""
-        if any(layer.halves is None for layer in self.statistics.values()):
+        if self.sums.halves is None:
             return None
-        first, second = (self.instability(self._terms(half))[0] for half in (_first_half, _second_half))
+        first, second = (self.instability(self.index.combine(self.sums.half_terms(half)))[0] for half in (0, 1))
         return overlap(self.cut(first), self.cut(second))
 
     def _on_blocks(self, rows: Tensor) -> InstabilityTerms:
         """Return the terms on chosen blocks of images, one row a choice."""
-        return self._terms(lambda layer: layer.selected(rows))
-
-    def _terms(self, sums: Callable[[ActivationStatistics], LayerSums]) -> InstabilityTerms:
-        combined = self.index.combine({name: sums(layer).terms() for name, layer in self.statistics.items()})
-        return InstabilityTerms(*(part.cpu() for part in combined))
-
-
-def _first_half(layer: ActivationStatistics) -> LayerSums:
-    return layer.theta_half(0)
-
-
-def _second_half(layer: ActivationStatistics) -> LayerSums:
-    return layer.theta_half(1)
+        return self.index.combine(self.sums.terms(rows))
 
 
 def jackknife(estimates: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class ScoreOptions:
     method: str = SamplingMethod.QUADRATURE
     unbiased_weight: float = 1.0
     smooth_weight: float = 1.0
-    batch_size: int = 8
+    batch_size: int = 32
     ratio: float = 0.2
     floor: float = 0.1
     seed: int = 0

@@ -64,8 +64,8 @@ class ScoreRecord:
         groups: scores, in network order.
         unprunable: channels that were not scored, with the reason.
         overlap_images: how much the cut sets of two halves of the images agree; none with fewer than 4 images.
-        overlap_thetas: the same for two halves of the thetas, on all images; none for quadrature, whose nodes only make
-            sense together, and with fewer than 4 thetas.
+        overlap_thetas: the same for two halves of the thetas, on the images of every fourth batch; none for quadrature,
+            whose nodes only make sense together, and with fewer than 4 thetas.
     """
 
     perturbation: str

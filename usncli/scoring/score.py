@@ -10,7 +10,7 @@ from usncli.errors import InputError, UnsupportedOperationError
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.progress import ProgressCallback, silent
-from usncli.scoring.channel_index import index_channels
+from usncli.scoring.channel_index import index_channels, scored_layers
 from usncli.scoring.estimates import Estimates
 from usncli.scoring.groups import analyse_groups
 from usncli.scoring.options import ScoreOptions
@@ -58,38 +58,35 @@ def score_network(
             f"network: expected at least one group of channels that can be cut, got none ({reasons})",
             [group.name for group in analysis.unprunable],
         )
-    index = index_channels(analysis.groups)
-    scan = ActivationScan(pipeline, index.layers, perturbation_range, options)
-    statistics = scan.gather(data, count, progress)
-    return _record(Estimates(analysis, index, statistics, options), perturbation_range, count)
+    scan = ActivationScan(pipeline, scored_layers(analysis.groups), perturbation_range, options)
+    sums = scan.gather(data, count, progress)
+    index = index_channels(analysis.groups, [(part.layer, part.channels) for part in sums.columns])
+    estimates = Estimates(analysis.groups, index, sums, options)
+    terms = estimates.terms()
+    values = estimates.instability(terms)
+    alive = values[values.isfinite()]
+    columns = [terms.unbiased, terms.smooth, values, importance(values), *estimates.standard_errors()]
+    return ScoreRecord(
+        perturbation=perturbation_range.label,
+        options=options,
+        images=count,
+        thetas=thetas_an_image(perturbation_range, options),
+        median=float(alive.quantile(0.5)) if len(alive) else float("nan"),
+        groups=_group_scores(estimates, columns, estimates.cut(values)),
+        unprunable=analysis.unprunable,
+        overlap_images=estimates.overlap_images(count),
+        overlap_thetas=estimates.overlap_thetas(),
+    )
 
 
 def _example(pipeline: Pipeline) -> Tensor:
     return pipeline.mean.new_zeros(2, *pipeline.preprocessing.input_shape)
 
 
-def _record(estimates: Estimates, perturbation_range: PerturbationRange, count: int) -> ScoreRecord:
-    terms = estimates.on_all()
-    values = estimates.instability(terms)
-    alive = values[values.isfinite()]
-    columns = [terms.unbiased, terms.smooth, values, importance(values), *estimates.standard_errors()]
-    return ScoreRecord(
-        perturbation=perturbation_range.label,
-        options=estimates.options,
-        images=count,
-        thetas=thetas_an_image(perturbation_range, estimates.options),
-        median=float(alive.quantile(0.5)) if len(alive) else float("nan"),
-        groups=_group_scores(estimates, columns, estimates.cut(values)),
-        unprunable=estimates.analysis.unprunable,
-        overlap_images=estimates.overlap_images(count),
-        overlap_thetas=estimates.overlap_thetas(),
-    )
-
-
 def _group_scores(estimates: Estimates, columns: Sequence[Tensor], cut: Sequence[Tensor]) -> tuple[GroupScore, ...]:
     parts = [estimates.index.split(column) for column in columns]
     scores = []
-    for number, group in enumerate(estimates.analysis.groups):
+    for number, group in enumerate(estimates.groups):
         unbiased, smooth, values, scored, value_error, score_error = (part[number] for part in parts)
         scores.append(
             GroupScore(

@@ -1,4 +1,4 @@
-"""Runs a pipeline over images and their perturbed versions and gathers the statistics of chosen layers."""
+"""Runs a pipeline over images and their perturbed versions and sums up the statistics of chosen layers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta, theta_count
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
-from usncli.scoring.accumulation import BLOCKS, ActivationStatistics, ThetaWeights, reduce_activations
+from usncli.scoring.accumulation import BLOCKS, ActivationSums
 from usncli.scoring.activations import reading_activations
 from usncli.scoring.options import ScoreOptions
+from usncli.scoring.reduction import reduce_activations, theta_weights
 from usncli.types import ImageData
+
+HALVES_EVERY = 4
+"""Two halves of the thetas are compared on every so many batches, beginning with the first: it doubles their cost."""
 
 
 class ThetaBatch(NamedTuple):
@@ -28,6 +32,7 @@ class ThetaBatch(NamedTuple):
 
     Attributes:
         theta: ``(images, 1 + samples, dimension)``, float64; the identity first, so that every image is seen clean too.
+            One row serves all images where they share their thetas.
         sample: weights and variance factor, the same for every image.
     """
 
@@ -46,14 +51,14 @@ def draw_thetas(perturbation_range: PerturbationRange, options: ScoreOptions, fi
     """
     if options.method == SamplingMethod.QUADRATURE:
         sample = sample_theta(perturbation_range, options.method, options.samples, torch.Generator())
-        theta = sample.theta.expand(count, -1, -1)
+        theta = sample.theta.unsqueeze(0)
     else:
         samples = [
             sample_theta(perturbation_range, options.method, options.samples, _generator(options.seed, image))
             for image in range(first, first + count)
         ]
         sample, theta = samples[0], torch.stack([drawn.theta for drawn in samples])
-    identity = theta.new_tensor(perturbation_range.perturbation.identity).expand(count, 1, -1)
+    identity = theta.new_tensor(perturbation_range.perturbation.identity).expand(len(theta), 1, -1)
     return ThetaBatch(torch.cat([identity, theta], dim=1), sample)
 
 
@@ -68,15 +73,18 @@ def perturbed_batch(perturbation_range: PerturbationRange, images: Tensor, theta
     Args:
         perturbation_range: whose perturbation is applied.
         images: ``(images, channels, height, width)`` in [0, 1].
-        theta: ``(images, 1 + samples, dimension)``; at the identity an image comes out as it is.
+        theta: ``(images or 1, 1 + samples, dimension)``; at the identity an image comes out as it is.
     """
-    repeated = images.repeat_interleave(theta.shape[1], dim=0)
-    return perturbation_range.perturbation(repeated, theta.to(images.device, images.dtype).flatten(0, 1))
+    perturbation = perturbation_range.perturbation
+    theta = theta.to(images)
+    if len(theta) == 1:
+        return perturbation.expand(images, theta[0])
+    return perturbation(images.repeat_interleave(theta.shape[1], dim=0), theta.flatten(0, 1))
 
 
 @dataclass(frozen=True)
 class ActivationScan:
-    """Gathers the statistics of some layers over any number of images.
+    """Sums up the statistics of some layers over any number of images.
 
     Attributes:
         pipeline: what is scored; its mode is restored.
@@ -90,10 +98,8 @@ class ActivationScan:
     perturbation_range: PerturbationRange
     options: ScoreOptions
 
-    def gather(
-        self, data: ImageData, count: int, progress: ProgressCallback = silent
-    ) -> dict[str, ActivationStatistics]:
-        """Return the statistics of every layer on the first ``count`` images.
+    def gather(self, data: ImageData, count: int, progress: ProgressCallback = silent) -> ActivationSums:
+        """Return the sums of all layers over the first ``count`` images.
 
         One batch of images with all their thetas is run at a time, and each layer is reduced as soon as it has run.
 
@@ -101,34 +107,36 @@ class ActivationScan:
             InputError: an activation is not finite.
         """
         device = self.pipeline.mean.device
-        statistics = {name: ActivationStatistics(min(count, BLOCKS)) for name in self.layers}
+        sums = ActivationSums(min(count, BLOCKS))
         with torch.no_grad(), evaluating(self.pipeline), full_float32(device):
             first = 0
             for batch in batches(data, self.options.batch_size, order=range(count)):
-                self._add(batch.images.to(device), first, statistics)
+                sums.add(self._reduce(batch.images.to(device), first), first)
                 first += batch.images.shape[0]
                 progress(ProgressUpdate("scoring", first, count))
-        for name, layer in statistics.items():
-            if layer.sums is not None and not all(bool(part.isfinite().all()) for part in layer.sums):
-                raise InputError(
-                    f"layer {name}: expected finite activations, got NaN or infinity on the images scored; "
-                    "check the weights and the normalisation"
-                )
-        return statistics
+        if bad := sums.not_finite():
+            raise InputError(
+                f"layer {bad[0]}: expected finite activations, got NaN or infinity on the images scored; "
+                "check the weights and the normalisation"
+            )
+        return sums
 
-    def _add(self, images: Tensor, first: int, statistics: dict[str, ActivationStatistics]) -> None:
+    def _reduce(self, images: Tensor, first: int) -> list[tuple[str, Tensor]]:
         count = images.shape[0]
         theta, sample = draw_thetas(self.perturbation_range, self.options, first, count)
         samples = theta.shape[1] - 1
-        halves = 0 if self.options.method == SamplingMethod.QUADRATURE or samples < 4 else samples // 2
-        weights = ThetaWeights(sample.weights.to(images), sample.variance_factor, halves)
+        halves = self.options.method != SamplingMethod.QUADRATURE and samples >= 4
+        halves = halves and first // self.options.batch_size % HALVES_EVERY == 0
+        weights = theta_weights(sample, halves=halves, like=images)
+        reduced: list[tuple[str, Tensor]] = []
 
         def read(name: str, activations: Tensor) -> None:
             grouped = activations.reshape(count, 1 + samples, activations.shape[1], -1)
-            statistics[name].add(reduce_activations(grouped, weights), first)
+            reduced.append((name, reduce_activations(grouped, weights)))
 
         with reading_activations(self.pipeline.network, self.layers, read):
             self.pipeline(perturbed_batch(self.perturbation_range, images, theta))
+        return reduced
 
 
 def thetas_an_image(perturbation_range: PerturbationRange, options: ScoreOptions) -> int:
