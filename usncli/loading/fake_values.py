@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._dispatch.python import enable_python_dispatcher
 from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
@@ -37,7 +38,8 @@ def propagate(
     images.meta["val"] = mode.from_tensor(torch.zeros(shape), source=ConstantSource("images"), symbolic_context=context)
     for node, tensor in tensors.items():
         node.meta["val"] = mode.from_tensor(tensor.detach(), static_shapes=True)
-    with mode, torch.no_grad():
+    # The dispatcher in Python knows shape rules that keep the batch a symbol, where those in C++ compare it to a number.
+    with mode, enable_python_dispatcher(), torch.no_grad():
         for node in graph.nodes:
             if node.op == "call_function":
                 node.meta["val"] = _call(node)
