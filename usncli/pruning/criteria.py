@@ -17,11 +17,13 @@ from usncli.pruning.options import Criterion, MaskOptions
 from usncli.pruning.task_losses import task_loss
 from usncli.pruning.training import step_seed
 from usncli.pruning.training_images import TrainingImages
-from usncli.scoring.channel_index import index_channels
+from usncli.scoring.channel_index import index_channels, scored_layers
+from usncli.scoring.estimates import Estimates
 from usncli.scoring.groups import DependencyGroup
 from usncli.scoring.options import ScoreOptions
-from usncli.scoring.statistics import importance, instability
+from usncli.scoring.statistics import importance
 from usncli.scoring.streaming import ActivationScan, evaluating
+from usncli.types import ImageData
 
 SCORING_PURPOSE = 2
 """Sets the choice of scored images apart from what else is drawn in a step (`step_seed`)."""
@@ -72,17 +74,9 @@ def make_criterion(criterion: Criterion) -> ImportanceCriterion | None:
 
 def usn_importance(context: ScoringContext) -> tuple[Tensor, ...]:
     """Return the importances of `usncli.scoring.statistics`, averaged over the perturbations of the run."""
-    index = index_channels(context.groups)
     data = subset(context.images, context.chosen_images())
-    total = torch.zeros(index.total, dtype=torch.float64)
-    for perturbation_range in context.ranges:
-        samples = context.options.scoring_samples**perturbation_range.dimension
-        scan = ActivationScan(context.pipeline, index.layers, perturbation_range, ScoreOptions(samples=samples))
-        statistics = scan.gather(data, len(data))
-        ones = torch.ones(1, next(iter(statistics.values())).blocks, dtype=torch.float64)
-        terms = index.combine({name: layer.selected(ones).terms() for name, layer in statistics.items()})
-        total += importance(instability(terms)[0].cpu())
-    return index.split(total / len(context.ranges))
+    scores = [_range_importance(context, data, perturbation_range) for perturbation_range in context.ranges]
+    return tuple(torch.stack(parts).mean(dim=0) for parts in zip(*scores, strict=True))
 
 
 def random_importance(context: ScoringContext) -> tuple[Tensor, ...]:
@@ -116,6 +110,17 @@ def taylor_importance(context: ScoringContext) -> tuple[Tensor, ...]:
         for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)
     }
     return tuple(_group_sum(network, group, change) for group in context.groups)
+
+
+def _range_importance(
+    context: ScoringContext, data: ImageData, perturbation_range: PerturbationRange
+) -> tuple[Tensor, ...]:
+    options = ScoreOptions(samples=context.options.scoring_samples**perturbation_range.dimension)
+    scan = ActivationScan(context.pipeline, scored_layers(context.groups), perturbation_range, options)
+    sums = scan.gather(data, len(data))
+    index = index_channels(context.groups, [(part.layer, part.channels) for part in sums.columns])
+    estimates = Estimates(context.groups, index, sums, options)
+    return index.split(importance(estimates.instability(estimates.terms())))
 
 
 def _group_magnitude(network: nn.Module, group: DependencyGroup) -> Tensor:

@@ -113,7 +113,7 @@ class MaskOptions:
         rescore: steps between two scorings during the ramp, at least 1.
         floor: least share of a group's channels that stays, in (0, 1]; at least one channel always stays.
         exclude: names, or name patterns such as ``encoder.*``, of layers that are left whole.
-        scoring_images: images that a scoring looks at, at least 1.
+        scoring_images: images that a scoring looks at, at least 2 (a signal needs two).
         scoring_samples: thetas of a scoring, per perturbation dimension, at least 2.
 
     Raises:
@@ -132,7 +132,7 @@ class MaskOptions:
         _check("ramp", f"{start:g}, {end:g}", 0 <= start < end <= 1, "two parts of the run, 0 <= start < end <= 1")
         _check("rescore", self.rescore, self.rescore >= 1, "at least 1 step")
         _check("floor", self.floor, 0 < self.floor <= 1, "a share above 0 and at most 1")
-        _check("scoring_images", self.scoring_images, self.scoring_images >= 1, "at least 1")
+        _check("scoring_images", self.scoring_images, self.scoring_images >= 2, "at least 2")
         _check("scoring_samples", self.scoring_samples, self.scoring_samples >= 2, "at least 2")
 
 

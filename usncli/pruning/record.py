@@ -43,6 +43,9 @@ def record_cut(
         groups: of the network before this cut.
         masks: what this cut removes.
         earlier: what was removed before; groups that are not touched again are passed on.
+
+    Returns:
+        Every group that lost a channel, now or before.
     """
     before = {group.name: group for group in earlier}
     cuts = []
@@ -52,7 +55,7 @@ def record_cut(
         removed = [left[channel] for channel in masks[group.name].nonzero().flatten().tolist()]
         layers = tuple(dict.fromkeys([*known.layers, *(member.module for member in group.members)]))
         cuts.append(CutGroup(group.name, layers, known.channels, tuple(sorted([*known.removed, *removed]))))
-    return (*cuts, *before.values())
+    return tuple(group for group in (*cuts, *before.values()) if group.removed)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ so that equal weights of the first two lower E[D^2], the mean squared movement o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -28,7 +29,7 @@ from usncli.pruning.task_losses import task_loss
 from usncli.pruning.training import StepLoss, step_seed
 from usncli.pruning.wasserstein import wasserstein_distance
 from usncli.scoring.activations import split_clean, with_clean
-from usncli.scoring.channel_index import ChannelIndex, index_channels
+from usncli.scoring.channel_index import ChannelIndex, index_channels, scored_layers
 from usncli.scoring.groups import DependencyGroup
 from usncli.scoring.statistics import InstabilityTerms, importance, instability, instability_terms, record_activations
 from usncli.types import Batch
@@ -48,6 +49,7 @@ class StabilityLoss:
         options: weights, and thetas a step.
         target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
         seed: of the thetas.
+        indices: where the groups' channels stand in the layers, kept between steps.
     """
 
     pipeline: Pipeline
@@ -56,21 +58,18 @@ class StabilityLoss:
     options: LossOptions
     target: Tensor
     seed: int
+    indices: dict[tuple[tuple[str, int], ...], ChannelIndex] = field(default_factory=dict)
 
     def __call__(self, batch: Batch, step: int) -> StepLoss:
         """Return the loss of a batch; thetas are a pure function of seed and step."""
         thetas = self.thetas(step)
         count = batch.images.shape[0]
         perturbed = self.perturbation(step).expand(batch.images, thetas.theta)
-        with record_activations(self.pipeline.network, self.index.layers) as recorded:
+        with record_activations(self.pipeline.network, self.layers) as recorded:
             outputs = self.pipeline(with_clean(batch.images, perturbed))
         predictions = split_clean(outputs, count)[0]
-        terms = {
-            layer: instability_terms(*split_clean(recorded[layer], count), thetas.weights, thetas.variance_factor)
-            for layer in self.index.layers
-        }
         task = task_loss(predictions, batch.targets, self.pipeline.task, image_size(self.pipeline))
-        parts = {"task": task} | stability_losses(self.index.combine(terms), self.target)
+        parts = {"task": task} | stability_losses(self.terms(recorded, count, thetas), self.target)
         total = task
         for name in ("unbiased", "smooth", "wasserstein"):
             weight = getattr(self.options, f"{name}_weight")
@@ -78,19 +77,37 @@ class StabilityLoss:
         return StepLoss(total, predictions.detach(), {name: value.detach() for name, value in parts.items()})
 
     @cached_property
-    def index(self) -> ChannelIndex:
-        """Where the groups' channels stand in the scored layers."""
-        return index_channels(self.groups)
+    def layers(self) -> tuple[str, ...]:
+        """Names of the scored layers."""
+        return scored_layers(self.groups)
+
+    def terms(self, recorded: Mapping[str, Tensor], images: int, thetas: ThetaSample) -> InstabilityTerms:
+        """Return the terms of every group's channels from the activations of the scored layers.
+
+        Args:
+            recorded: for every scored layer, ``(images * (1 + samples), channels, ...)``, an image before its samples.
+            images: number of images.
+            thetas: weights of the samples.
+        """
+        widths = tuple((layer, recorded[layer].shape[1]) for layer in self.layers)
+        if widths not in self.indices:
+            self.indices[widths] = index_channels(self.groups, widths)
+        layers = [
+            instability_terms(*split_clean(recorded[layer], images), thetas.weights, thetas.variance_factor)
+            for layer in self.layers
+        ]
+        joined = InstabilityTerms(*(torch.cat(parts) for parts in zip(*layers, strict=True)))
+        return self.indices[widths].combine(joined)
 
     def perturbation(self, step: int) -> Perturbation:
         """Return the perturbation of a step."""
         return self.ranges[step % len(self.ranges)].perturbation
 
     def thetas(self, step: int) -> ThetaSample:
-        """Return the thetas of a step."""
+        """Return the thetas of a step, spread over the box: independent draws would hide a shift in their own mean."""
         generator = torch.Generator().manual_seed(step_seed(self.seed, step, THETA_PURPOSE))
         chosen = self.ranges[step % len(self.ranges)]
-        return sample_theta(chosen, SamplingMethod.MONTE_CARLO, self.options.samples, generator)
+        return sample_theta(chosen, SamplingMethod.SOBOL, self.options.samples, generator)
 
 
 def stability_losses(terms: InstabilityTerms, target: Tensor) -> dict[str, Tensor]:

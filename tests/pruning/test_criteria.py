@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from usncli.perturbing import parse_range
+from usncli.pruning.criteria import (
+    ScoringContext,
+    magnitude_importance,
+    make_criterion,
+    random_importance,
+    taylor_importance,
+    usn_importance,
+)
+from usncli.pruning.fitting import image_size
+from usncli.pruning.masks import ChannelMasker
+from usncli.pruning.options import Criterion, MaskOptions
+from usncli.pruning.task_losses import task_loss
+from usncli.pruning.training_images import read_training_images
+from usncli.scoring.groups import dependency_groups
+
+RANGES = (parse_range("brightness=0.1"), parse_range("contrast=0.2"))
+
+
+@pytest.fixture
+def context(make_pipeline, dots):
+    pipeline = make_pipeline()
+    groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
+    images = read_training_images(dots, torch.device("cpu"))
+    return ScoringContext(pipeline, groups, images, RANGES, MaskOptions(scoring_images=24), 0, 10)
+
+
+@pytest.mark.parametrize("criterion", [criterion for criterion in Criterion if criterion != Criterion.NONE])
+def test_a_criterion_gives_one_number_a_channel_and_leaves_the_network_alone(context, criterion):
+    network = context.pipeline.network.train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    values = make_criterion(criterion)(context)
+    assert [tuple(part.shape) for part in values] == [(6,), (8,)]
+    assert all(part.isfinite().all() and (part >= 0).all() for part in values)
+    assert network.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    again = make_criterion(criterion)(context)
+    assert all(torch.equal(first, second) for first, second in zip(values, again, strict=True))
+
+
+def test_none_is_no_criterion():
+    assert make_criterion(Criterion.NONE) is None
+
+
+def test_usn_ranks_a_channel_that_follows_brightness_below_one_that_does_not(context):
+    first = context.pipeline.network.first
+    with torch.no_grad():
+        first.weight[0] = 1.0  # the sum of its surroundings: brightness moves it
+        first.weight[1] = torch.tensor([[-1.0, 0, 1], [-1, 0, 1], [-1, 0, 1]])  # a difference: it does not, inside
+        first.bias.zero_()
+    importance = usn_importance(context)[0]
+    assert importance[0] < importance[1]
+    assert 0 <= importance.min() <= importance.max() <= 1
+
+
+def test_magnitude_by_hand(context):
+    network = context.pipeline.network
+    with torch.no_grad():
+        network.second.weight.zero_()
+        network.second.weight[:, 0, 0, 0] = torch.arange(8.0)
+    expected = torch.arange(8.0).double() / 3.5
+    assert torch.allclose(magnitude_importance(context)[1], expected)
+
+
+def test_taylor_is_zero_for_a_channel_without_effect_and_foresees_a_cut(context):
+    pipeline = context.pipeline
+    with torch.no_grad():
+        pipeline.network.norm.weight[2] = 0.0
+        pipeline.network.norm.bias[2] = -1.0  # relu never lets it through
+    importance = taylor_importance(context)[0]
+    assert importance[2] == 0.0
+    batch = context.images.take(torch.tensor(context.chosen_images()))
+
+    def loss():
+        with torch.no_grad():
+            return task_loss(pipeline(batch.images), batch.targets, pipeline.task, image_size(pipeline)).item()
+
+    before, changes = loss(), []
+    for channel in range(6):
+        saved = {name: tensor.clone() for name, tensor in pipeline.network.state_dict().items()}
+        masker = ChannelMasker(pipeline.network, context.groups)
+        masks = {group.name: torch.zeros(group.channels, dtype=torch.bool) for group in context.groups}
+        masks["first"][channel] = True
+        masker.extend(masks)
+        changes.append(abs(loss() - before))
+        pipeline.network.load_state_dict(saved)
+    assert changes[2] < 1e-6
+    assert torch.corrcoef(torch.stack([importance, torch.tensor(changes).double()]))[0, 1] > 0.3
+
+
+def test_random_depends_on_the_seed_alone(context):
+    later = ScoringContext(**vars(context) | {"step": 500})
+    other = ScoringContext(**vars(context) | {"seed": 1})
+    assert torch.equal(random_importance(context)[0], random_importance(later)[0])
+    assert not torch.equal(random_importance(context)[0], random_importance(other)[0])

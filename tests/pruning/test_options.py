@@ -1,0 +1,44 @@
+import json
+
+import pytest
+
+from usncli.errors import ConfigurationError
+from usncli.pruning.options import CheckpointOptions, FinetuneOptions, LossOptions, MaskOptions, OptimiserOptions
+
+WRONG = {
+    "ratio": lambda: FinetuneOptions(ratio=1.0),
+    "ratio below": lambda: FinetuneOptions(ratio=-0.1),
+    "ratio nan": lambda: FinetuneOptions(ratio=float("nan")),
+    "seed": lambda: FinetuneOptions(seed=-1),
+    "epochs": lambda: OptimiserOptions(epochs=0),
+    "steps": lambda: OptimiserOptions(steps=0),
+    "batch_size": lambda: OptimiserOptions(batch_size=1),
+    "learning_rate": lambda: OptimiserOptions(learning_rate=float("inf")),
+    "weight_decay": lambda: OptimiserOptions(weight_decay=-1e-3),
+    "unbiased_weight": lambda: LossOptions(unbiased_weight=-1.0),
+    "samples": lambda: LossOptions(samples=1),
+    "ramp": lambda: MaskOptions(ramp=(0.5, 0.5)),
+    "floor": lambda: MaskOptions(floor=0.0),
+    "rescore": lambda: MaskOptions(rescore=0),
+    "scoring_images": lambda: MaskOptions(scoring_images=1),
+    "checkpoint_seconds": lambda: CheckpointOptions(seconds=0),
+    "checkpoint_steps": lambda: CheckpointOptions(steps=0),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_options_say_what_was_expected(name):
+    with pytest.raises(ConfigurationError, match=rf"^{name.split()[0]}: expected .*, got "):
+        WRONG[name]()
+
+
+def test_options_are_plain_values_as_a_record():
+    record = FinetuneOptions(ratio=0.3).to_record()
+    assert json.loads(json.dumps(record))["criterion"] == "usn"
+    assert record["masks"]["ramp"] == (0.05, 0.5)
+
+
+def test_epochs_become_steps():
+    assert OptimiserOptions(epochs=2.5, batch_size=10).total_steps(104) == 25
+    assert OptimiserOptions(steps=7).total_steps(104) == 7
+    assert OptimiserOptions(epochs=3, batch_size=10).total_steps(4) == 3
