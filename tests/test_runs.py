@@ -188,3 +188,15 @@ def test_the_hash_of_annotations_sees_the_images_that_they_name(tmp_path: Path) 
     assert sha256_of_location(tmp_path / "coco.json") != first
     (tmp_path / "broken.json").write_text("{")
     assert sha256_of_location(tmp_path / "broken.json") is not None
+
+
+def test_the_hash_of_a_folder_follows_links_and_ends_in_circles(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "one.png").write_text("1")
+    (tmp_path / "data").mkdir()
+    empty = sha256_of_location(tmp_path / "data")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data", target_is_directory=True)
+    first = sha256_of_location(tmp_path / "data")
+    (tmp_path / "real" / "one.png").write_text("2")
+    assert len({empty, first, sha256_of_location(tmp_path / "data")}) == 3

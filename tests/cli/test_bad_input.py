@@ -58,6 +58,9 @@ class Bench(NamedTuple):
     def score(self, *words: object, network: object = None, data: object = None) -> list[object]:
         return ["score", network or self.network, "--data", data or self.images, *RANGE, *words]
 
+    def score_points(self, data: Path) -> list[object]:
+        return self.score(*POINTS, network=self.saved("points.pt", seeded(outputs=4).state_dict()), data=data)
+
     def score_weights(self, path: Path, *words: object) -> list[object]:
         return self.score(*(words or WEIGHTS), network=path)
 
@@ -120,7 +123,7 @@ CASES: dict[str, Case] = {
     "program that is none": (lambda b: b.score(network=b.file("model.pt2", "x" * 50)), "model.pt2"),
     "unknown device": (lambda b: b.score("--device", "abacus"), "device: expected"),
     "task that the network does not do": (lambda b: b.score("--task", "heatmaps"), "task"),
-    "size unlike the network's": (lambda b: b.score("--size", 3 * SIDE), "size"),
+    "size unlike the network's": (lambda b: b.score("--size", 3 * SIDE), "height 24 (the file says 8)"),
     "too many means": (
         lambda b: b.score_weights(b.weights, *WEIGHTS, "--mean", "1,2"),
         "mean: expected 1 or 3 numbers",
@@ -135,15 +138,15 @@ CASES: dict[str, Case] = {
         "half.png",
     ),
     "keypoints off the image": (
-        lambda b: b.score(*POINTS, network=b.weights, data=b.coco([1, 1, 2, SIDE + 4, 2, 2])),
+        lambda b: b.score_points(b.coco([1, 1, 2, SIDE + 4, 2, 2])),
         "one.png",
     ),
     "missing image": (
-        lambda b: b.score(*POINTS, network=b.weights, data=b.coco([1, 1, 2, 2, 2, 2], "two.png")),
+        lambda b: b.score_points(b.coco([1, 1, 2, 2, 2, 2], "two.png")),
         "two.png",
     ),
     "broken COCO JSON": (
-        lambda b: b.score(*POINTS, network=b.weights, data=b.file("set/a.json", '{"images": [').parent),
+        lambda b: b.score_points(b.file("set/a.json", '{"images": [').parent),
         "a.json",
     ),
     "unknown data code": (lambda b: b.score(data="no_such_module:images"), "no module 'no_such_module'"),

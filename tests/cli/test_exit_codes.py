@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -99,8 +100,7 @@ def test_5_nothing_to_certify(usn, place, tmp_path: Path) -> None:
 
 def test_130_and_the_same_command_goes_on(usn, place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted after two queries: they are in the journal, and only the others are answered then."""
-    from usncli.certifying import certify as stage
-
+    stage = importlib.import_module("usncli.certifying.certify")
     answered: list[str] = []
     real = stage.answer
 

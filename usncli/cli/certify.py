@@ -13,6 +13,7 @@ from usncli.cli.invocation import Invocation
 from usncli.cli.results import show_results
 from usncli.cli.running import Result, Workspace, finished_folder
 from usncli.errors import NothingToCertifyError
+from usncli.runs import visible_files
 from usncli.settings import CertifySettings
 
 if TYPE_CHECKING:
@@ -55,10 +56,7 @@ def refuse_empty_folder(location: str) -> None:
         NothingToCertifyError: the folder holds no file, at any depth; hidden files do not count.
     """
     folder = Path(location)
-    if folder.is_dir() and not any(
-        path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        for path in folder.rglob("*")
-    ):
+    if folder.is_dir() and not any(True for _ in visible_files(folder)):
         raise NothingToCertifyError(f"data {location}: expected images, found an empty folder; nothing was certified")
 
 

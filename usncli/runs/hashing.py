@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from usncli.files import sha256_of_file
@@ -21,13 +22,22 @@ def sha256_of_location(location: Path) -> str | None:
         None where there is neither file nor folder, such as for ``package.module:callable``.
     """
     if location.is_dir():
-        files = (path for path in location.rglob("*") if path.is_file())
-        visible = (path for path in files if not _is_hidden(path.relative_to(location)))
-        return _sha256_of_files(location, visible)
+        return _sha256_of_files(location, visible_files(location))
     if not location.is_file():
         return None
     images = _images_named_in(location) if location.suffix.lower() == ".json" else []
     return _sha256_of_files(location.parent, [location, *images]) if images else sha256_of_file(location)
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
+    """Go through the files of a folder at any depth, linked folders too; hidden files and folders are left out."""
+    entered: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = [] if real in entered else [name for name in folders if not name.startswith(".")]
+        if real not in entered:
+            yield from (Path(parent, name) for name in names if not name.startswith("."))
+        entered.add(real)
 
 
 def _sha256_of_files(root: Path, paths: Iterable[Path]) -> str:
@@ -47,7 +57,3 @@ def _images_named_in(json_file: Path) -> list[Path]:
     folders = (json_file.parent, json_file.parent / "images")
     candidates = (folder / name for name in dict.fromkeys(names) for folder in folders)
     return [path for path in candidates if path.is_file() and path.is_relative_to(json_file.parent)]
-
-
-def _is_hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
