@@ -1,4 +1,4 @@
-"""Write scikit-learn's 1,797 handwritten digits as a folder a class: ``data/train/0/0000.png`` and so on.
+"""Write scikit-learn's 1,797 handwritten digits as a folder a class: ``data/test/0/0000.png`` and so on.
 
     python make_digits.py --out data
 
