@@ -11,7 +11,7 @@ from usncli.certifying.gate import GateResult
 from usncli.reporting.document import Status
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds import certify, finetune_prune, score, view_of
-from usncli.reporting.kinds.queries import box_words, outcome_words, theta_words, worst_first
+from usncli.reporting.kinds.queries import box_words, outcome_words, short_words, theta_words, worst_first
 
 
 def rows_of(shown: Any) -> dict[str, tuple[str, ...]]:
@@ -49,9 +49,15 @@ def test_worst_queries_come_first_and_say_why() -> None:
         "ZeroDivisionError: division by zero",
         "already wrong without perturbation",
         "fails at brightness 0.0123, contrast 1.234",
-        "proved: brightness=-0.05:0.1 (75% of the range)",
+        "proved: brightness=-0.05:0.1 (75.0% of the range)",
         "proved for the whole range",
     ]
+
+
+def test_what_is_not_proved_is_never_all() -> None:
+    query = {**certify_record()["queries"][2], "certified_fraction": 0.99999}
+    assert short_words(query) == "over 99.9% proved"
+    assert "100" not in outcome_words(query)
 
 
 def test_theta_and_boxes_name_their_parameters() -> None:

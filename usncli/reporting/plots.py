@@ -89,7 +89,7 @@ def channels_by_group(names: Sequence[str], before: Sequence[int], after: Sequen
         only.set_xlabel("channels")
         only.xaxis.set_major_locator(MaxNLocator(integer=True))
         only.margins(x=0.08)
-        only.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
+        _legend_above(only)
 
     lines = [f"{name}: {last} of {first}" for name, first, last in zip(names, before, after, strict=True)]
     height = 1.1 + 0.24 * len(names)
@@ -201,7 +201,7 @@ def verdict_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         only.set_xlabel("images (certified of all, beside each bar)")
         only.xaxis.set_major_locator(MaxNLocator(integer=True))
         only.margins(x=0.12)
-        only.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+        _legend_above(only)
 
     lines = [
         f"{name}: " + ", ".join(f"{of[verdict]} {verdict}" for verdict in found if of.get(verdict))
@@ -249,7 +249,7 @@ def _grouped_bars(axes: Axes, networks: Sequence[str], values: Mapping[str, Sequ
             _label(axes, text, value, place)
     _name_rows(axes, list(values))
     if len(networks) > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+        _legend_above(axes)
 
 
 def _grouped_height(networks: int, perturbations: int) -> float:
@@ -261,13 +261,23 @@ def _label(axes: Axes, text: str, x: float, y: float) -> None:
     axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
 
 
+def _legend_above(axes: Axes) -> None:
+    """Put the legend above the whole drawing, where the length of row names cannot push it out."""
+    canvas = axes.get_figure(root=True)
+    assert canvas is not None, "axes that are drawn on have a figure"
+    canvas.legend(loc="outside upper left", ncols=3)
+
+
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     """Name the rows of a horizontal bar chart, the first at the top; long names keep their end."""
-    axes.set_yticks(range(len(names)), [plain(_shortened(name)) for name in names])
+    axes.set_yticks(range(len(names)), [_row_name(name) for name in names])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.spines["left"].set_color(MUTED)
     axes.invert_yaxis()
 
 
-def _shortened(name: str, longest: int = 26) -> str:
-    return name if len(name) <= longest else "..." + name[3 - longest :]
+def _row_name(name: str, longest: int = 26) -> str:
+    """Break a joint perturbation at its commas; of other long names keep the end, which tells layers apart."""
+    lines = name.split(",") if len(name) > longest else [name]
+    shortened = (line if len(line) <= longest else "..." + line[3 - longest :] for line in lines)
+    return ",\n".join(plain(line) for line in shortened)

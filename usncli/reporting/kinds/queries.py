@@ -65,7 +65,7 @@ def outcome_words(query: Query) -> str:
         return "already wrong without perturbation"
     proved = box_words(query["perturbation"], query["certified_lower"], query["certified_upper"])
     if query["verdict"] == Verdict.UNKNOWN:
-        return f"proved: {proved or 'nothing'} ({query['certified_fraction']:.0%} of the range)"
+        return f"proved: {proved or 'nothing'} ({_part(query['certified_fraction'])} of the range)"
     return "proved for the whole range"
 
 
@@ -74,8 +74,13 @@ def short_words(query: Query) -> str | None:
     if query["verdict"] == Verdict.FALSIFIED and query["witness"] is not None:
         return "at " + ", ".join(f"{value:.3g}" for value in query["witness"])
     if query["verdict"] == Verdict.UNKNOWN:
-        return f"{query['certified_fraction']:.0%} proved"
+        return f"{_part(query['certified_fraction'])} proved"
     return str(query["message"]) if query["verdict"] == Verdict.ERROR else None
+
+
+def _part(fraction: float) -> str:
+    """Write a share of a range that is not the whole range: never as 100%."""
+    return "over 99.9%" if fraction > 0.999 else f"{fraction:.1%}"
 
 
 def _margin(query: Query) -> float:
