@@ -38,7 +38,7 @@ def propagate(
     images.meta["val"] = mode.from_tensor(torch.zeros(shape), source=ConstantSource("images"), symbolic_context=context)
     for node, tensor in tensors.items():
         node.meta["val"] = mode.from_tensor(tensor.detach(), static_shapes=True)
-    # The dispatcher in Python knows shape rules that keep the batch a symbol, where those in C++ compare it to a number.
+    # The dispatcher in Python keeps the batch a symbol in shape rules where those in C++ compare it to a number.
     with mode, enable_python_dispatcher(), torch.no_grad():
         for node in graph.nodes:
             if node.op == "call_function":
