@@ -84,7 +84,7 @@ def _reduce(activations: Tensor, thetas: ThetaWeights) -> Tensor:
     images, samples, channels, positions = perturbed.shape
     maps = perturbed.new_empty(7 if thetas.losses else 3, images, channels, positions)
     means = torch.matmul(thetas.means, perturbed.reshape(images, samples, -1)).view(images, -1, channels, positions)
-    squares = (perturbed - means[:, :1]).square_().view(images, samples, -1)
+    squares = (perturbed - means[:, :1]).square_().reshape(images, samples, -1)  # strides as the layer gave them
     variances = torch.matmul(thetas.squares, squares).view(images, -1, channels, positions)
     shift = torch.sub(means[:, 0], clean, out=maps[MEAN_SHIFT])
     maps[VARIANCE] = variances[:, 0]
