@@ -119,7 +119,10 @@ CASES: dict[str, Case] = {
     ),
     "no factory at all": (lambda b: b.score_weights(b.weights, "--arch", "resnet18", *WEIGHTS[2:]), "package.module"),
     "factory without such argument": (lambda b: b.score_weights(b.weights, *WEIGHTS, "--arch-arg", "depth=3"), "depth"),
-    "ONNX that is none": (lambda b: b.score(network=b.file("model.onnx", "x" * 50)), "model.onnx"),
+    "ONNX that is none": (
+        lambda b: b.score_weights(b.file("model.onnx", "x" * 50), "--size", SIDE, "--task", "classification"),
+        "model.onnx",
+    ),
     "program that is none": (lambda b: b.score(network=b.file("model.pt2", "x" * 50)), "model.pt2"),
     "unknown device": (lambda b: b.score("--device", "abacus"), "device: expected"),
     "task that the network does not do": (lambda b: b.score("--task", "heatmaps"), "task"),
@@ -205,7 +208,7 @@ def test_a_mistaken_input_gets_one_line_and_leaves_files_alone(case: str, usn, p
     before = contents(tmp_path)
     outcome = usn(*words)
     assert outcome.code == 2, outcome.err
-    assert len(outcome.error_lines) == 1, outcome.err
+    assert len(outcome.err.splitlines()) == 1, outcome.err
     assert expected in outcome.error_lines[0]
     assert "Traceback" not in outcome.err
     assert contents(tmp_path) == before

@@ -40,10 +40,9 @@ class Consoles:
         if not self.quiet:
             self.err.print(message, soft_wrap=True, markup=False, highlight=False)
 
-    def detail(self, message: str) -> None:
-        """Print a message that only those who asked for more want."""
-        if self.verbose:
-            self.say(message)
+    def trace(self, text: str) -> None:
+        """Print many lines as they are, quiet or not."""
+        self.err.print(text, soft_wrap=True, markup=False, highlight=False)
 
     def error(self, message: str) -> None:
         """Print what went wrong: one line."""

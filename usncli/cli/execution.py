@@ -48,7 +48,7 @@ def answer(error: BaseException, consoles: Consoles) -> ExitCode:
     """Print what went wrong in one line, with the traceback for those who asked for more; return the exit code."""
     code = exit_code_of(error)
     if consoles.verbose and not isinstance(error, KeyboardInterrupt):
-        consoles.say("".join(traceback.format_exception(error)).rstrip())
+        consoles.trace("".join(traceback.format_exception(error)).rstrip())
     if code == ExitCode.INTERNAL_ERROR:
         hint = "this is a mistake of usn's own" + ("" if consoles.verbose else "; run again with -v for the traceback")
         consoles.error(f"internal error: {type(error).__name__}: {error}; {hint}")

@@ -31,6 +31,7 @@ def open_network(invocation: Invocation[Any], device: str) -> LoadedCheckpoint:
         ConfigurationError: a setting that its kind of file needs lacks, or is wrong.
     """
     from usncli.loading.checkpoint import CheckpointSource, load_checkpoint
+    from usncli.loading.checkpoints.kinds import CheckpointKind
     from usncli.types import Task
 
     settings: InputSettings = invocation.settings
@@ -46,6 +47,8 @@ def open_network(invocation: Invocation[Any], device: str) -> LoadedCheckpoint:
     loaded = load_checkpoint(source, preprocessing_of(invocation), task)
     for note in loaded.notes:
         invocation.consoles.say(f"{settings.checkpoint}: {note}")
+    if loaded.kind != CheckpointKind.USN and not settings.mean and not settings.std:
+        invocation.consoles.say("no --mean and --std are given: the network sees images in [0, 1] as they are")
     loaded.pipeline.to(device)
     return loaded
 
@@ -77,8 +80,6 @@ def preprocessing_of(invocation: Invocation[Any]) -> Preprocessing | None:
         return dataclasses.replace(stored, **{name: values[name] for name in stated})
     if settings.size is None:
         return None
-    if not settings.mean and not settings.std:
-        invocation.consoles.say("no --mean and --std are given: the network sees images in [0, 1] as they are")
     return Preprocessing(**values)
 
 
