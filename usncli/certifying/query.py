@@ -92,6 +92,7 @@ def _bound(
         clock=time.monotonic,
         first_pieces=query.first_pieces,
     )
+    problem.engine.forget()
     outcome = branch_and_bound(
         Boxes(lower.unsqueeze(0), upper.unsqueeze(0)),
         torch.tensor(query.region.perturbation.identity, dtype=torch.float64),

@@ -51,6 +51,10 @@ class BoundEngine(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Begin a new query: what was learned about cost on earlier pieces no longer counts."""
+        ...
+
     def crossing_relus(self, images: Lines) -> Tensor:
         """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
         ...

@@ -11,6 +11,7 @@ from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.lirpa_network import LirpaNetwork
 from usncli.certifying.bounds.lirpa_parts import unoptimised
 from usncli.certifying.bounds.method import Method
+from usncli.certifying.bounds.rows import Rows
 
 ENTIRE = {Method.CROWN, Method.CROWN_IBP}
 """Methods that leave no lines at inner layers: a backward pass has to reach the image."""
@@ -18,6 +19,8 @@ SPENDING = 4.0
 """How much a round of backward passes may cost, in forward passes over the same pieces."""
 MEMORY = 400e6
 """Bytes that a backward pass may hold at once."""
+SYMBOLS = 64
+"""Errors of ReLUs that a forward pass keeps apart where it keeps any."""
 LINE_TENSORS = 6
 """Tensors of a layer's size that a forward pass keeps for each layer and piece."""
 MOST_PIECES = 32
@@ -48,7 +51,12 @@ class LirpaEngine:
             self._network = LirpaNetwork(network, example[:1])
             self.pieces_at_once = self._batch_size()
         self.relus = self._cuts[-1].relus
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what earlier pieces taught about what pays, so that a query does not depend on the ones before."""
         self._gain = FIRST_GAIN
+        self._symbol_extent = float("inf")
 
     def _batch_size(self) -> int:
         """Return how many pieces' lines through all layers fit into memory."""
@@ -77,15 +85,45 @@ class LirpaEngine:
             nothing = torch.zeros_like(final.lower).unsqueeze(1)
             bounds = work.rows.minimum(Lines(nothing, final.lower, nothing, final.upper))
         elif self.method not in ENTIRE:
-            bounds = work.rows.minimum(Lines(final.linear.lw, final.linear.lb, final.linear.uw, final.linear.ub))
+            bounds = work.rows.minimum(self._outputs())
         if self.method not in (Method.IBP, Method.FORWARD):
             bounds = self._tightened(work, bounds)
+        if self.method == Method.FORWARD_BACKWARD:
+            bounds = self._with_symbols(work, bounds)
         return torch.where(work.wanted, bounds, -torch.inf)
 
-    def _propagate(self, images: Lines) -> None:
+    def _with_symbols(self, work: Work, bounds: Tensor) -> Tensor:
+        """Bound open pieces again with errors of ReLUs kept apart; all of them, if that closes the first.
+
+        Where it did not, only pieces of at most half that one's extent are tried again.
+        """
+        still_open = (work.wanted & ~(bounds > work.threshold)).any(dim=1) & (work.centre > work.threshold).all(dim=1)
+        extent = work.images.lower_slope.abs().flatten(1).amax(dim=1)
+        pieces = (still_open & (extent <= self._symbol_extent)).nonzero().squeeze(1)
+        room = MEMORY / (self._cuts[-1].values * (SYMBOLS + LINE_TENSORS) * self.dtype.itemsize)
+        at_once = max(1, int(room))
+        start = 0
+        while start < len(pieces):
+            some = pieces[start : start + (at_once if start else 1)]
+            self._propagate(selected(work.images, some), SYMBOLS)
+            rows = Rows(*[part[some] for part in work.rows])
+            better = torch.maximum(bounds[some], rows.minimum(self._outputs()))
+            bounds = bounds.index_put((some,), better)
+            if not start and not bool(((better > work.threshold) | ~work.wanted[some]).all()):
+                # A little more than half, so that rounding does not shut out the piece's own halves.
+                self._symbol_extent = 0.51 * float(extent[some[0]])
+                break
+            start += len(some)
+        return bounds
+
+    def _outputs(self) -> Lines:
+        linear = self._network.final_node().linear
+        return Lines(linear.lw, linear.lb, linear.uw, linear.ub)
+
+    def _propagate(self, images: Lines, symbols: int = 0) -> None:
         """Bound every layer over the pieces; the results stay on auto_LiRPA's nodes."""
         network = self._network
-        network.place(images)
+        network.place(images, symbols)
         pieces = images.lower.shape[0]
         if self.method == Method.IBP:
             network.compute_bounds(method="IBP")

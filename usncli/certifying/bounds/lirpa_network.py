@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
-import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.lirpa_parts import BoundedModule, operators
@@ -22,6 +22,7 @@ from usncli.certifying.bounds.lirpa_rules import (
     BoundLinearLayer,
     BoundReluLines,
     BoundSum,
+    SymbolBook,
 )
 from usncli.certifying.rewriting.builder import ADD, CONCATENATE, RELU, SUBTRACT
 from usncli.certifying.rewriting.linear_maps import LinearMap
@@ -45,10 +46,16 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
     final_name: str
 
     def __init__(self, network: fx.GraphModule, example: Tensor) -> None:
-        options = {"conv_mode": "matrix", "relu": "same-slope", "sparse_intermediate_bounds": True}
+        book = SymbolBook()
+        options = {
+            "conv_mode": "matrix",
+            "relu": "same-slope",
+            "sparse_intermediate_bounds": True,
+            "symbols": book,
+        }
         super().__init__(network, example, bound_opts=options, device=example.device)
         self._dtype = example.dtype
-        self.perturbation: LinesPerturbation | None = None
+        self._book = book
 
     def _convert_nodes(self, model: fx.GraphModule, global_input: Any) -> Any:
         """Build the nodes from the rewritten graph, in place of auto_LiRPA's reader of traces."""
@@ -109,13 +116,18 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
         """Name of the node that holds the image."""
         return "images"
 
-    def place(self, images: Lines) -> None:
-        """Set the image to lines over pieces; forget all earlier bounds."""
+    def place(self, images: Lines, symbols: int = 0) -> None:
+        """Set the image to lines over pieces; forget all earlier bounds.
+
+        Args:
+            images: lines of the network's input.
+            symbols: most errors of ReLU relaxations that a forward pass keeps apart, as directions of their own.
+        """
         self._clear_and_set_new(None)
-        self.perturbation = LinesPerturbation(images)
+        self._book.start(images.lower_slope.shape[1], symbols)
         node = self[self.image_name]
         node.value = images.lower
-        node.perturbation = self.perturbation
+        node.perturbation = LinesPerturbation(images)
         self._mark_perturbed_nodes()
 
     def backward_to(
@@ -154,17 +166,34 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
                 self[name].lower, self[name].upper = lower, upper
             for name, perturbation in perturbations.items():
                 self[name].perturbation = perturbation
-        result: Tensor = least - torch.stack(slopes).sum(dim=0).abs().sum(dim=2)
+        directions = max(slope.shape[2] for slope in slopes)
+        together = sum(functional.pad(slope, (0, directions - slope.shape[2])) for slope in slopes)
+        result: Tensor = least - cast(Tensor, together).abs().sum(dim=2)
         return result
 
-    def forward_general(self, *args: Any, **kwargs: Any) -> Any:
-        """Run auto_LiRPA's forward pass with the perturbation told that coefficients are in t."""
-        assert self.perturbation is not None
-        previous, self.perturbation.forward_mode = self.perturbation.forward_mode, True
-        try:
-            return super().forward_general(*args, **kwargs)
-        finally:
-            self.perturbation.forward_mode = previous
+    def forward_general(
+        self,
+        C: Any = None,  # noqa: N803
+        node: Any = None,
+        concretize: bool = False,
+        offset: int = 0,
+    ) -> tuple[Tensor, Tensor] | None:
+        """Carry lines to a node, in place of auto_LiRPA's forward pass, whose number of directions is fixed.
+
+        A specification is ignored: the outputs' own lines are what is wanted, and stay on the last node.
+        """
+        if not hasattr(node, "linear"):
+            for source in node.inputs:
+                if not hasattr(source, "linear"):
+                    self.forward_general(node=source)
+            node.linear = node.bound_forward(self.dim_in, *[source.linear for source in node.inputs])
+        if not concretize:
+            return None
+        linear = node.linear
+        linear.lower = linear.lb - linear.lw.abs().sum(dim=1)
+        linear.upper = linear.ub + linear.uw.abs().sum(dim=1)
+        node.lower, node.upper = linear.lower, linear.upper
+        return node.lower, node.upper
 
     def get_sparse_C(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
         """Give the coefficient matrices that auto_LiRPA makes in single precision the network's own."""

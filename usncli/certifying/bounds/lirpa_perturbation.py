@@ -25,7 +25,6 @@ class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc]
         super().__init__(norm=float("inf"), x_L=lines.minimum(), x_U=lines.maximum())
         self.lines = lines
         self.sums = sums
-        self.forward_mode = False
 
     def init(self, x: Tensor, aux: object = None, forward: bool = False) -> tuple[Any, Tensor, None]:
         """Start bound propagation: the lines themselves in forward mode, the box around them otherwise."""
@@ -44,14 +43,10 @@ class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc]
     ) -> Tensor | None:
         """Return the least (sign -1) or greatest (+1) value of A times the node's value over the piece.
 
-        In forward mode A, of shape ``(pieces, rows, dimension)``, multiplies t itself; else it multiplies the node's
-        values, ``(pieces, rows, values)``.
+        A has shape ``(pieces, rows, values)``.
         """
         if A is None:
             return None
-        if self.forward_mode:
-            distance: Tensor = A.abs().sum(dim=-1)
-            return sign * distance
         slope, offset = self._line(A.flatten(2), sign)
         if self.sums is not None:
             self.sums.append(slope)

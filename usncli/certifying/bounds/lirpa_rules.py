@@ -131,8 +131,9 @@ class BoundSum(operators.BoundAdd):  # type: ignore[misc]
 
     def bound_forward(self, dim_in: int, x: Any, y: Any) -> Any:
         """Carry two lines."""
-        lower_slope = x.lw + y.lw
-        upper_slope = lower_slope if x.lw is x.uw and y.lw is y.uw else x.uw + y.uw
+        shared = x.lw is x.uw and y.lw is y.uw
+        lower_slope = torch.add(*with_directions(x.lw, y.lw))
+        upper_slope = lower_slope if shared else torch.add(*with_directions(x.uw, y.uw))
         return LinearBound(lower_slope, x.lb + y.lb, upper_slope, x.ub + y.ub)
 
 
@@ -141,8 +142,9 @@ class BoundDifference(operators.BoundSub):  # type: ignore[misc]
 
     def bound_forward(self, dim_in: int, x: Any, y: Any) -> Any:
         """Carry two lines."""
-        lower_slope = x.lw - y.uw
-        upper_slope = lower_slope if x.lw is x.uw and y.lw is y.uw else x.uw - y.lw
+        shared = x.lw is x.uw and y.lw is y.uw
+        lower_slope = torch.sub(*with_directions(x.lw, y.uw))
+        upper_slope = lower_slope if shared else torch.sub(*with_directions(x.uw, y.lw))
         return LinearBound(lower_slope, x.lb - y.ub, upper_slope, x.ub - y.lb)
 
 
@@ -152,11 +154,62 @@ class BoundConcatenation(operators.BoundConcat):  # type: ignore[misc]
     def bound_forward(self, dim_in: int, *x: Any) -> Any:
         """Carry two lines."""
         axis = self.make_axis_non_negative(self.axis)
-        lower_slope = torch.cat([item.lw for item in x], dim=axis + 1)
+        lower_slope = torch.cat(with_directions(*[item.lw for item in x]), dim=axis + 1)
         shared = all(item.lw is item.uw for item in x)
-        upper_slope = lower_slope if shared else torch.cat([item.uw for item in x], dim=axis + 1)
+        upper_slope = lower_slope if shared else torch.cat(with_directions(*[item.uw for item in x]), dim=axis + 1)
         lower, upper = (torch.cat([getattr(item, name) for item in x], dim=axis) for name in ("lb", "ub"))
         return LinearBound(lower_slope, lower, upper_slope, upper)
+
+
+class SymbolBook:
+    """Directions of lines beyond theta's own: one each for the largest errors of ReLU relaxations.
+
+    Over a piece relu(x) is k x + b / 2 give or take b / 2, for some k and b. Kept as a direction e in [-1, 1] of its
+    own, with coefficient b / 2, that error passes later layers like theta does and cancels where it meets itself;
+    added to the distance between the lines it would grow by |W| in every layer. Numbering is common to all nodes:
+    a node that lacks the last directions has coefficients 0 there.
+    """
+
+    def __init__(self) -> None:
+        self._directions = 0
+        self.room = 0
+
+    def start(self, directions: int, symbols: int) -> None:
+        """Begin a forward pass over pieces of so many parameters, with room for so many errors."""
+        self._directions, self.room = directions, symbols
+
+    def relaxed(self, x: Any, slope: Tensor, intercept: Tensor) -> Any:
+        """Return lines of relu(x), the largest errors of each piece as new directions.
+
+        Args:
+            x: lines of x with shared slopes.
+            slope: k, of x's shape.
+            intercept: b, of x's shape; 0 where the ReLU does not cross zero.
+        """
+        half = intercept / 2
+        flat = half.flatten(1)
+        # A bound that is not a number counts as an error too, so that it is never dropped.
+        count = min(self.room, int((flat != 0).sum(dim=1).max()))
+        old = functional.pad(slope.unsqueeze(1) * x.lw, _leading_pad(x.lw, self._directions - x.lw.shape[1]))
+        if not count:
+            return LinearBound(old, slope * x.lb, old, slope * x.ub + intercept)
+        errors, where = flat.topk(count, dim=1)
+        new = flat.new_zeros(len(flat), count, flat.shape[1]).scatter_(2, where.unsqueeze(2), errors.unsqueeze(2))
+        kept = torch.zeros_like(flat).scatter_(1, where, errors).view_as(half)
+        slopes = torch.cat([old, new.view(len(flat), count, *half.shape[1:])], dim=1)
+        self._directions += count
+        self.room -= count
+        return LinearBound(slopes, slope * x.lb + kept, slopes, slope * x.ub + intercept - kept)
+
+
+def _leading_pad(slopes: Tensor, missing: int) -> list[int]:
+    return [0, 0] * (slopes.dim() - 2) + [0, missing]
+
+
+def with_directions(*slopes: Tensor) -> list[Tensor]:
+    """Return slopes ``(pieces, directions, ...)`` padded with zeros to the same number of directions."""
+    most = max(slope.shape[1] for slope in slopes)
+    return [functional.pad(slope, _leading_pad(slope, most - slope.shape[1])) for slope in slopes]
 
 
 class BoundReluLines(operators.BoundRelu):  # type: ignore[misc]
@@ -180,6 +233,9 @@ class BoundReluLines(operators.BoundRelu):  # type: ignore[misc]
             lower_slope = slope
         else:
             lower_slope = torch.where((x.lower < 0) & (x.upper > 0), (x.upper > -x.lower).to(slope), slope)
+        book: SymbolBook = self.options["symbols"]
+        if book.room and lower_slope is slope and x.lw is x.uw:
+            return book.relaxed(x, slope, intercept)
         lw = lower_slope.unsqueeze(1) * x.lw
         shared = lower_slope is slope and x.lw is x.uw
         uw = lw if shared else slope.unsqueeze(1) * x.uw

@@ -91,7 +91,9 @@ class NetworkBuilder:
 
     def constant(self, value: Tensor | float) -> Tensor:
         """Return a value as a tensor of this network's dtype and device."""
-        return torch.as_tensor(value).detach().to(self.device, self.dtype)
+        # A number goes in as float64, not as torch's default float32.
+        tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+        return tensor.to(self.device, self.dtype)
 
     def finish(self, output: fx.Node) -> fx.GraphModule:
         """Return the network; its output is flattened to ``(batch, outputs)``."""

@@ -66,7 +66,7 @@ class Call(NamedTuple):
         value = self.arguments[name]
         if isinstance(value, fx.Node):
             raise CannotRewriteError(f"{name} depends on the image")
-        tensor = torch.as_tensor(value)
+        tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
         if tensor.dim() == self.result.dim():
             if tensor.shape[0] != 1:
                 raise CannotRewriteError(f"{name} has a batch dimension of {tensor.shape[0]}")

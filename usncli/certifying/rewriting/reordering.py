@@ -75,7 +75,7 @@ def _pad(call: Call) -> fx.Node:
     padded = call.builder.monotone(call.node("self"), "pad", lambda values: torch.nn.functional.pad(values, amounts))
     if value == 0:
         return padded
-    inside = torch.ones(call.shape()[1:])
+    inside = torch.ones(call.shape()[1:], dtype=torch.float64)
     shift = value * (1 - torch.nn.functional.pad(inside, amounts))
     return call.builder.scale_shift(padded, 1.0, shift)
 
