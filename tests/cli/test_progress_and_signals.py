@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from usncli.cli.console import Consoles
-from usncli.cli.progress_bars import progress_bars
+from usncli.cli.progress_bars import LogLines, duration_text, progress_bars
 from usncli.cli.signals import terminate_as_interrupt
 from usncli.progress import ProgressUpdate
 
@@ -28,6 +28,25 @@ def shown(terminal: bool, quiet: bool = False) -> str:
 def test_a_log_gets_two_lines_a_stage() -> None:
     expected = ["train: 3 steps", "train: done loss 0.5 error 1.25 rho 0.2", "certify: 2 steps"]
     assert shown(terminal=False).splitlines() == expected
+
+
+def test_a_long_stage_tells_now_and_then_how_long_it_takes() -> None:
+    written = io.StringIO()
+    times = iter([0.0, 10.0, 20.0, 40.0, 50.0, 60.0])
+    lines = LogLines(Consoles(err=Console(file=written)), seconds=15, clock=lambda: next(times))
+    for step in range(6):
+        lines(ProgressUpdate("train", step, 100, {"loss": 1.0}))
+    assert written.getvalue().splitlines() == [
+        "train: 100 steps",
+        "train: 2 of 100, about 16 min left loss 1",
+        "train: 3 of 100, about 22 min left loss 1",
+        "train: 5 of 100, about 19 min left loss 1",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (89.6, "90 s"), (600, "10 min"), (5400, "1.5 h")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
 
 
 def test_a_terminal_gets_bars_with_figures_and_times() -> None:

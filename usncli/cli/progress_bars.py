@@ -1,10 +1,11 @@
-"""Progress of long work on stderr: a live bar a stage on a terminal, two lines a stage elsewhere."""
+"""Progress of long work on stderr: a live bar a stage on a terminal, a few lines a stage elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from usncli.cli.console import Consoles
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
@@ -60,20 +61,50 @@ class LiveBars:
 
 
 class LogLines:
-    """A line when a stage begins and one when it ends, so that a log stays short."""
+    """A line when a stage begins, one now and then while it lasts, and one when it ends, so that a log stays short.
 
-    def __init__(self, consoles: Consoles) -> None:
+    Args:
+        consoles: where to.
+        seconds: time between two lines of a stage.
+        clock: tells the time in seconds.
+    """
+
+    def __init__(self, consoles: Consoles, seconds: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._consoles = consoles
-        self._begun: set[str] = set()
+        self._seconds = seconds
+        self._clock = clock
+        self._spans: dict[str, _Span] = {}
 
     def __call__(self, update: ProgressUpdate) -> None:
-        """Show one step, where it is the first or the last of its stage."""
-        if update.stage not in self._begun:
-            self._begun.add(update.stage)
+        """Show one step, where it is time."""
+        now = self._clock()
+        if update.stage not in self._spans:
+            self._spans[update.stage] = _Span(now, update.done, now)
             self._consoles.say(f"{update.stage}: {update.total} steps")
+        span, figures = self._spans[update.stage], figures_text(update.figures)
         if update.done >= update.total:
-            self._begun.discard(update.stage)
-            self._consoles.say(f"{update.stage}: done {figures_text(update.figures)}".rstrip())
+            del self._spans[update.stage]
+            self._consoles.say(f"{update.stage}: done {figures}".rstrip())
+        elif now - span.told >= self._seconds and update.done > span.first:
+            self._spans[update.stage] = span._replace(told=now)
+            left = (now - span.began) / (update.done - span.first) * (update.total - update.done)
+            line = f"{update.stage}: {update.done} of {update.total}, about {duration_text(left)} left {figures}"
+            self._consoles.say(line.rstrip())
+
+
+class _Span(NamedTuple):
+    """When a stage began, at which step, and when it was last told of."""
+
+    began: float
+    first: int
+    told: float
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as ``45 s``, ``12 min`` or ``1.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def figures_text(figures: Mapping[str, float]) -> str:

@@ -35,7 +35,11 @@ class CheckpointSettings(SettingsGroup):
         default_factory=dict
     )
     trust_pickle: Annotated[
-        bool, Option("Load a pickled module although that runs code from the file. Only for files that you made.")
+        bool,
+        Option(
+            "Load a pickled module although that runs code from the file. Only for files that you made.",
+            identifies_run=False,
+        ),
     ] = False
     trusted_sha256: Annotated[
         str | None,

@@ -1,0 +1,186 @@
+"""The commands on a tiny network: what they print, what they keep, and that a finished run is not run again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from tiny_network import SIDE
+
+from usncli.cli import certify, export, finetune_prune, score
+
+RANGES = ("--perturb", "brightness=0.01", "--perturb", "contrast=0.02")
+BRIEF = ("--steps", "3", "--batch-size", "2", "--scoring-images", "4")
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def only_run() -> Path:
+    (folder,) = Path("usn-runs").iterdir()
+    return folder
+
+
+def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(*_: object) -> None:
+        raise AssertionError("computed again")
+
+    for module in (score, finetune_prune, certify, export):
+        monkeypatch.setattr(module, "compute", compute)
+
+
+def test_score_keeps_its_result_and_shows_it_again(usn, place, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("score", place.network, "--data", place.images, *RANGES, "--samples", "3")
+    first = usn(*words)
+    assert first.code == 0, first.err
+    assert "Channel groups under brightness=0.01" in first.out
+    assert "Channel groups under contrast=0.02" in first.out
+    folder = only_run()
+    assert folder.name.startswith("score-model-")
+    record = read(folder / "record.json")
+    assert (record["kind"], [part["thetas"] for part in record["scores"]]) == ("score", [3, 3])
+
+    forbid_work(monkeypatch)
+    again = usn(*words, "--format", "json=score.json", "--format", "html=score.html")
+    assert (again.code, again.out) == (0, first.out)
+    assert "this run is finished; showing its stored results" in again.err
+    assert read(Path("score.json")) == record
+    assert "contrast=0.02" in Path("score.html").read_text()
+
+
+def test_another_model_in_the_same_place_is_another_run(usn, place, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    words = ("score", model, "--data", place.images, "--perturb", "brightness=0.01", "--samples", "3")
+    model.write_bytes(place.network.read_bytes())
+    usn(*words)
+    from usncli.loading.network_file import load_network, save_network
+
+    pipeline = load_network(model).pipeline
+    with torch.no_grad():
+        next(pipeline.parameters()).mul_(2)
+    save_network(model, pipeline, {})
+    outcome = usn(*words)
+    assert "showing its stored results" not in outcome.err
+    assert len(list(Path("usn-runs").iterdir())) == 2
+
+
+def test_finetune_prune_writes_a_network_that_every_command_takes(usn, place) -> None:
+    outcome = usn(
+        "finetune-prune",
+        place.network,
+        *("--data", place.images, "--validation", place.images, "--ratio", "0.3", "--out", "pruned"),
+        *(*BRIEF, *RANGES),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "Before and after" in outcome.out
+    record = read(Path("pruned/record.json"))
+    assert record["rho"] == pytest.approx(0.3)
+    assert record["complexity_after"]["parameters"] < record["complexity_before"]["parameters"]
+    assert not Path("pruned/training.pt").exists()
+
+    network = Path("pruned/pruned.safetensors")
+    for words in (
+        ("score", network, *RANGES, "--samples", "3"),
+        ("certify", network, *RANGES, "--limit", "2", "--min-certified", "0"),
+        ("export", network, "--onnx", "pruned.onnx"),
+    ):
+        outcome = usn(*words, "--data", place.images)
+        assert outcome.code == 0, outcome.err
+    assert Path("pruned.onnx").is_file()
+    runs = sorted(Path("usn-runs").iterdir())
+    outcome = usn("report", "pruned", *runs, "--page", "all.html")
+    assert (outcome.code, outcome.out) == (0, "report: all.html\n")
+    page = Path("all.html").read_text()
+    for word in ("Pruning", "Score", "Certification", "Export", "usn finetune-prune"):
+        assert word in page
+
+
+def test_a_second_pruning_keeps_the_first_numbering(usn, place) -> None:
+    words = ("--data", place.images, *BRIEF, *RANGES, "--ratio", "0.2", "--floor", "0.01")
+    usn("finetune-prune", place.network, *words, "--out", "one")
+    usn("finetune-prune", "one/pruned.safetensors", *words, "--out", "two")
+    first, second = (read(Path(name, "record.json"))["cut"] for name in ("one", "two"))
+    assert [group["channels"] for group in second] == [group["channels"] for group in first]
+    for before, after in zip(first, second, strict=True):
+        assert set(before["removed"]) <= set(after["removed"])
+    assert sum(len(group["removed"]) for group in second) > sum(len(group["removed"]) for group in first)
+
+
+def test_certify_is_judged_again_without_certifying_again(usn, place, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("certify", place.network, "--data", place.images, *RANGES, "--out", "run")
+    outcome = usn(*words)
+    assert outcome.code == 0, outcome.err
+    assert "gate" not in outcome.out
+    record = read(Path("run/record.json"))
+    assert record["total"] == 12
+    assert {picture["verdict"] for picture in read(Path("run/pictures.json"))["pictures"]} <= {"certified", "falsified"}
+
+    forbid_work(monkeypatch)
+    outcome = usn(*words, "--min-certified", "0.5", "--format", "junit=c.xml", "--format", "markdown=c.md")
+    assert outcome.out.count("gate ") == 2
+    assert read(Path("run/manifest.json"))["settings"]["min-certified"] == {
+        "value": 0.5,
+        "origin": "flag --min-certified",
+    }
+    assert read(Path("run/record.json")) == record
+    assert len(ElementTree.parse("c.xml").findall(".//testcase")) == 12
+    assert "brightness=0.01" in Path("c.md").read_text()
+
+
+def test_a_gate_fails_where_one_perturbation_does(usn, place) -> None:
+    """Nothing can move an image by 0.000001; from black to white everything changes."""
+    words = ("certify", place.network, "--data", place.images, "--min-certified", "1", "--seconds", "5")
+    ranges = ("--perturb", "brightness=0.000001", "--perturb", "brightness=-1:1")
+    outcome = usn(*words, *ranges)
+    assert outcome.code == 1, outcome.out
+    assert "brightness=1e-06: gate passed" in outcome.out
+    assert "brightness=1: gate failed" in outcome.out
+
+
+def test_export_keeps_the_file_in_its_run_and_writes_it_again_where_it_is_gone(usn, place) -> None:
+    words = ("export", place.network, "--data", place.images, "--limit", "2")
+    outcome = usn(*words)
+    assert outcome.code == 0, outcome.err
+    onnx = only_run() / "model.onnx"
+    first = onnx.read_bytes()
+    assert read(only_run() / "record.json")["comparisons"][-1]["batch"] == 2
+    onnx.unlink()
+    outcome = usn(*words)
+    assert "going on with an unfinished run" in outcome.err
+    assert onnx.read_bytes() == first
+
+
+def test_what_the_configuration_file_names_need_not_be_typed(usn, place) -> None:
+    Path("usn.yaml").write_text(
+        f"checkpoint: {place.network}\ndata: {place.images}\nperturb: brightness=0.01\n"
+        f"size: {SIDE}\nmean: 0.4\nstd: 0.25\nscore:\n  samples: 3\n"
+    )
+    outcome = usn("score")
+    assert outcome.code == 0, outcome.err
+    manifest = read(only_run() / "manifest.json")
+    assert manifest["command_line"] == ["usn", "score"]
+    assert manifest["inputs"]["config"]["location"].endswith("usn.yaml")
+    assert manifest["settings"]["samples"]["origin"].endswith("usn.yaml:8 (score)")
+    assert set(manifest["inputs"]) == {"model", "data", "config"}
+    assert manifest["versions"]["torch"]
+
+
+def test_weights_with_a_factory_are_loaded_and_what_was_done_is_said(usn, place, tmp_path: Path) -> None:
+    wrapped = {f"module.{name}": value for name, value in torch.load(place.weights).items()}
+    torch.save({"state_dict": wrapped}, tmp_path / "wrapped.pt")
+    words = ("--arch", "tiny_network:build", "--arch-arg", "channels=6", "--task", "classification", "--size", SIDE)
+    outcome = usn("score", tmp_path / "wrapped.pt", *words, "--data", place.images, *RANGES, "--samples", "3")
+    assert outcome.code == 0, outcome.err
+    assert "state_dict" in outcome.err
+    assert "module." in outcome.err
+    assert "the network sees images in [0, 1] as they are" in outcome.err
+
+
+def test_quiet_says_nothing_beside_the_result(usn, place) -> None:
+    outcome = usn("score", place.network, "--data", place.images, *RANGES, "--samples", "3", "--quiet")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out
