@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from usncli.errors import ConfigurationError
+from usncli.loading.batching import evenly_spaced
 from usncli.loading.data import batches, collate, epoch_order, split_halves, subset
 from usncli.types import Sample, Task
 
@@ -92,3 +93,12 @@ def test_halves_are_disjoint_and_whole() -> None:
     first, second = split_halves(Counted())
     assert [int(sample.target) for sample in first] == [0, 2, 4]
     assert [int(sample.target) for sample in second] == [1, 3]
+
+
+@pytest.mark.parametrize(("count", "limit"), [(10, 1), (10, 3), (10, 10), (1797, 50)])
+def test_evenly_spaced_positions_differ_and_span_the_data(count: int, limit: int) -> None:
+    positions = evenly_spaced(count, limit)
+    assert len(set(positions)) == limit
+    assert positions[0] == 0
+    assert max(positions) >= count - 1 - count / limit
+    assert max(positions) < count

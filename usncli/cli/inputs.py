@@ -109,7 +109,7 @@ def open_images(location: str, invocation: Invocation[Any], loaded: LoadedCheckp
     Raises:
         InputError: files are missing, unreadable or contradict each other.
     """
-    from usncli.loading.batching import subset
+    from usncli.loading.batching import evenly_spaced, subset
     from usncli.loading.data import open_data
     from usncli.loading.datasets.options import DataOptions
 
@@ -121,7 +121,7 @@ def open_images(location: str, invocation: Invocation[Any], loaded: LoadedCheckp
     for note in getattr(data, "notes", ()):
         invocation.consoles.say(f"{location}: {note}")
     if settings.limit is not None and settings.limit < len(data):
-        return subset(data, range(settings.limit))
+        return subset(data, evenly_spaced(len(data), settings.limit))
     return data
 
 

@@ -89,6 +89,16 @@ def subset(data: ImageData, indices: Sequence[int] | Tensor) -> Subset:
     return Subset(data, indices)
 
 
+def evenly_spaced(count: int, limit: int) -> list[int]:
+    """Return ``limit`` positions of ``count``, evenly spread, so that a part of sorted data still shows all of it.
+
+    Args:
+        count: positions there are.
+        limit: positions wanted, at least 1 and at most ``count``.
+    """
+    return [position * count // limit for position in range(limit)]
+
+
 def split_halves(data: ImageData) -> tuple[Subset, Subset]:
     """Return the samples of even and of odd index.
 

@@ -102,9 +102,9 @@ class DataSettings(SettingsGroup):
         Texts,
         Option("Class in the order of the outputs, where sorted folder names are not it; repeat.", metavar="NAME"),
     ] = ()
-    limit: Annotated[int | None, Option("Use at most this many images, the first ones.", metavar="N"), Field(ge=1)] = (
-        None
-    )
+    limit: Annotated[
+        int | None, Option("Use at most this many images, evenly spread over the data.", metavar="N"), Field(ge=1)
+    ] = None
 
 
 class InputSettings(DataSettings, CheckpointSettings):
