@@ -147,7 +147,9 @@ def test_a_missing_mean_would_be_noticed() -> None:
     region = parse_range("brightness=0.05", clip=False)
     boxes = Boxes(torch.tensor([[0.0]]).double(), torch.tensor([[0.01]]).double())
     wrong = scaled(
-        image_lines(region.perturbation.affine(image), boxes, clip=False), torch.full((1, 1, 1, 1), 2.0), torch.zeros(1, 1, 1, 1)
+        image_lines(region.perturbation.affine(image), boxes, clip=False),
+        torch.full((1, 1, 1, 1), 2.0),
+        torch.zeros(1, 1, 1, 1),
     )
     with torch.no_grad():
         rows = random_rows(1, int(network(image).shape[1]), count=40)

@@ -195,6 +195,10 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
         node.lower, node.upper = linear.lower, linear.upper
         return node.lower, node.upper
 
+    def _named_members(self, *args: Any, **kwargs: Any) -> Any:
+        """Use torch's own, since auto_LiRPA's override does not know its newer arguments."""
+        return nn.Module._named_members(self, *args, **kwargs)
+
     def get_sparse_C(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
         """Give the coefficient matrices that auto_LiRPA makes in single precision the network's own."""
         coefficients, *rest = super().get_sparse_C(*args, **kwargs)

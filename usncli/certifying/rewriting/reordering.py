@@ -62,6 +62,26 @@ def _parts(call: Call) -> list[fx.Node]:
     return parts
 
 
+def _slices(call: Call) -> list[fx.Node]:
+    """Cut a tensor along a dimension into slices without it."""
+    dimension = int(call.arguments["dim"]) % len(call.shape())
+    if dimension == 0:
+        raise CannotRewriteError("it splits the batch")
+    values = call.node("self")
+    return [
+        call.builder.monotone(values, "slice", partial(torch.select, dim=dimension, index=index))
+        for index in range(len(call.result))
+    ]
+
+
+def _stack(call: Call) -> fx.Node:
+    parts, dimension = call.arguments["tensors"], int(call.arguments["dim"]) % call.result.dim()
+    if dimension == 0 or not all(isinstance(part, fx.Node) for part in parts):
+        raise CannotRewriteError("it stacks along the batch, or a constant")
+    wide = [call.builder.monotone(part, "unsqueeze", partial(torch.unsqueeze, dim=dimension)) for part in parts]
+    return call.builder.concatenate(wide, dimension)
+
+
 def _narrow(dimension: int, start: int, length: int, values: Tensor) -> Tensor:
     return values.narrow(dimension, start, length)
 
@@ -190,6 +210,8 @@ LINEAR_RULES: Mapping[Any, Callable[[Call], fx.Node | list[fx.Node]]] = {
     **dict.fromkeys(_RESHAPES, _reshape),
     **dict.fromkeys(_IDENTITIES, _identity),
     **dict.fromkeys((_aten.split.Tensor, _aten.split_with_sizes.default, _aten.chunk.default), _parts),
+    _aten.unbind.int: _slices,
+    _aten.stack.default: _stack,
     **dict.fromkeys((_aten.pad.default, _aten.constant_pad_nd.default), _pad),
     **dict.fromkeys((_aten.cat.default, _aten.concat.default), _concatenate),
     **dict.fromkeys((_aten.add.Tensor, _aten.add.Scalar), partial(_sum, sign=1.0)),

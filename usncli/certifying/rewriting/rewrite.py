@@ -108,7 +108,9 @@ class _Rewriter:
         if not any(isinstance(self._new[source], fx.Node | list) for source in node.all_input_nodes):
             return self._examples[node]
         if node.target is operator.getitem:
-            return cast(Any, self._value(node.args[0]))[node.args[1]]
+            parts: Any = self._value(node.args[0])
+            # After an operation that could not be rewritten a node stands in, so that the walk goes on.
+            return parts[cast(int, node.args[1])] if isinstance(parts, list) else parts
         if node.target is torch.ops.aten.sym_size.int:
             return self._examples[node]
         try:
