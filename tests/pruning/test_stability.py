@@ -3,7 +3,7 @@ import torch
 
 from usncli.perturbing import parse_range
 from usncli.pruning.options import LossOptions
-from usncli.pruning.stability import StabilityLoss, stability_losses
+from usncli.pruning.stability import StabilityLoss, some_positions, stability_losses
 from usncli.pruning.wasserstein import two_point_target
 from usncli.scoring.groups import dependency_groups
 from usncli.scoring.statistics import InstabilityTerms
@@ -88,3 +88,19 @@ def test_masked_channels_do_not_count(make_pipeline, dots):
     result.total.backward()
     assert all(parameter.grad.isfinite().all() for parameter in pipeline.network.parameters())
     assert result.total.isfinite()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_picked_positions_shift_with_the_step_and_pass_their_gradient_on(layout):
+    maps = torch.rand(2, 3, 40, 40).to(memory_format=layout).requires_grad_()
+    seen = torch.zeros(40, 40, dtype=torch.bool)
+    for step in range(9):
+        picked = some_positions(maps, step)
+        assert 100 <= picked[0, 0].numel() <= 256
+        (gradient,) = torch.autograd.grad(picked.sum(), maps)
+        assert (gradient * maps).sum().item() == pytest.approx(picked.sum().item(), rel=1e-5)
+        assert set(gradient.unique().tolist()) == {0.0, 1.0}
+        seen |= gradient[0, 0] > 0
+    assert seen.float().mean() > 0.3
+    small = torch.rand(2, 3, 8, 8)
+    assert some_positions(small, 0) is small
