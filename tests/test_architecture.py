@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": ROOT | set(STAGES) | {"adapting"},
     "demo": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api"},
     "cli": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api", "demo"},
-    "__init__": {"api"},
+    "__init__": ROOT | set(STAGES) | {"api"},
 }
 """What each part of the package may import, beside itself."""
 

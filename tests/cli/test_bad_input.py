@@ -16,7 +16,18 @@ from tiny_network import SIDE, build, seeded, write_images
 
 RANGE = ("--perturb", "brightness=0.05")
 WEIGHTS = ("--arch", "tiny_network:build", "--task", "classification", "--size", SIDE)
-POINTS = ("--arch", "tiny_network:build", "--arch-arg", "outputs=4", "--task", "keypoints", "--size", SIDE)
+POINTS = (
+    "--arch",
+    "tiny_network:build",
+    "--arch-arg",
+    "outputs=4",
+    "--task",
+    "keypoints",
+    "--size",
+    SIDE,
+    "--mean",
+    0.4,
+)
 
 
 class Bench(NamedTuple):

@@ -51,7 +51,7 @@ class ScoreSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSe
     exclude: Annotated[
         Texts, Option("Layer, or pattern such as encoder.*, that is left whole; repeat for more.", metavar="LAYER")
     ] = ()
-    batch_size: Annotated[int, Option("Images at once."), Field(ge=1)] = 8
+    batch_size: Annotated[int, Option("Images at once."), Field(ge=1)] = 32
 
 
 class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
