@@ -171,8 +171,8 @@ def added_in_place_after_a_branch(features: Tensor, _: nn.Module) -> Tensor:
 
 def without_gradient(features: Tensor, _: nn.Module) -> Tensor:
     with torch.no_grad():
-        features = features * 2
-    return features
+        scale = features.mean((2, 3), keepdim=True)
+    return features * scale
 
 
 FORWARDS: dict[str, Callable[[Tensor, nn.Module], Tensor]] = {
@@ -180,10 +180,9 @@ FORWARDS: dict[str, Callable[[Tensor, nn.Module], Tensor]] = {
     "attention": attention,
     "in place after a branch": added_in_place_after_a_branch,
     "shared layer": lambda features, module: module.shared(torch.relu(module.shared(features))),
-    "weights used twice": lambda features, module: functional.conv2d(features, module.shared.weight, stride=2).repeat(
-        1, 1, 2, 2
-    )
-    + module.shared(features),
+    "weights used twice": lambda features, module: (
+        functional.conv2d(features, module.shared.weight, stride=2).repeat(1, 1, 2, 2) + module.shared(features)
+    ),
     "constants": lambda features, module: features * module.table.exp() + torch.linspace(0, 1, 16),
     "split": lambda features, _: torch.cat(features.chunk(2, dim=1)[::-1], dim=1),
     "padding and slices": lambda features, _: functional.pad(features, (1, 2, 3, 4))[..., 1:-1, :],

@@ -86,10 +86,8 @@ def short_name(target: OpOverload) -> str:
 
 def find_overload(name: str) -> OpOverload | None:
     """Return the permitted overload of that `short_name`, or None."""
-    packet_name, _, overload_name = name.partition(".")
-    packet = getattr(torch.ops.aten, packet_name, None) if packet_name.isidentifier() else None
-    target = getattr(packet, overload_name, None) if isinstance(packet, torch._ops.OpOverloadPacket) else None
-    return target if isinstance(target, OpOverload) and is_permitted(target) else None
+    target = _overload_named(name)
+    return target if is_permitted(target) else None
 
 
 def find_convertible(name: str) -> OpOverload | None:
@@ -98,13 +96,16 @@ def find_convertible(name: str) -> OpOverload | None:
     These are the permitted ones, their forms that change an argument in place, and those that capturing removes.
     """
     packet_name, _, overload_name = name.partition(".")
+    functional = f"{packet_name.removesuffix('_')}.{overload_name}"
+    known = find_overload(name) or functional in _CONVERTED or find_overload(functional)
+    return _overload_named(name) if known else None
+
+
+def _overload_named(name: str) -> OpOverload | None:
+    packet_name, _, overload_name = name.partition(".")
     packet = getattr(torch.ops.aten, packet_name, None) if packet_name.isidentifier() else None
     target = getattr(packet, overload_name, None) if isinstance(packet, torch._ops.OpOverloadPacket) else None
-    if not isinstance(target, OpOverload):
-        return None
-    functional = f"{packet_name.removesuffix('_')}.{overload_name}"
-    known = is_permitted(target) or functional in _CONVERTED or find_overload(functional) is not None
-    return target if known else None
+    return target if isinstance(target, OpOverload) and short_name(target) == name else None
 
 
 def is_op(node: object, *overloads: OpOverload) -> bool:

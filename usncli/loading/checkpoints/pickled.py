@@ -47,7 +47,7 @@ def read_pickle(path: Path, sha256: str, *, trusted: bool) -> PickledFile:
         InputError: a damaged file, or objects in a file that is not trusted.
     """
     try:
-        return PickledFile(torch.load(path, map_location="cpu", weights_only=True), ran_code=False)
+        return PickledFile(_load(path, weights_only=True), ran_code=False)
     except pickle.UnpicklingError as error:
         objects = _unsafe_objects(path, str(error))
         if not objects:
@@ -59,10 +59,17 @@ def read_pickle(path: Path, sha256: str, *, trusted: bool) -> PickledFile:
     return PickledFile(_module_in(_load_trusted(path)), ran_code=True)
 
 
+def _load(path: Path, *, weights_only: bool) -> Any:
+    """Load from an open file, since by its name torch would take some files for another format."""
+    with path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=weights_only)
+
+
 def _unsafe_objects(path: Path, message: str) -> list[str]:
     """Name what the pickle would import, without importing it."""
     try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        with path.open("rb") as file:
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     except _DAMAGED:
         names = []
     named = re.search(r"GLOBAL (\S+)", message)
@@ -84,7 +91,7 @@ def _refusal(path: Path, sha256: str, objects: list[str]) -> str:
 def _load_trusted(path: Path) -> Any:
     put_working_directory_on_path()
     try:
-        return torch.load(path, map_location="cpu", weights_only=False)
+        return _load(path, weights_only=False)
     except (ImportError, AttributeError) as error:
         raise InputError(f"{path}: its classes cannot be imported ({error}); run where their code is") from error
     except _DAMAGED as error:

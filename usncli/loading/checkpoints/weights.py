@@ -89,7 +89,7 @@ def _check_names(path: Path, found: Weights, state: Mapping[str, Tensor], *, str
         problems.append(f"{len(unexpected)} unexpected ({list_first(unexpected)})")
     if not problems:
         return []
-    if strict or len(missing) == len(state):
+    if strict or not any(name in state for name in found.tensors):
         raise InputError(
             f"{path}: its names do not fit the architecture's {len(state)}: {', '.join(problems)}; "
             "check --arch and --arch-arg, or load what fits with --no-strict"

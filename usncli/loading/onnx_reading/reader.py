@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -88,7 +89,7 @@ def _layer(node: onnx.NodeProto) -> str:
     if len(parts) > 1 and parts[-1].rstrip("_0123456789") == node.op_type:
         parts = parts[:-1]
     # Exporters repeat the path: /layer1/layer1.0/layer1.0.conv1 is layer1.0.conv1.
-    kept = [part for part, after in zip(parts, [*parts[1:], ""], strict=True) if not after.startswith(f"{part}.")]
+    kept = [part for part, after in itertools.pairwise([*parts, ""]) if not after.startswith(f"{part}.")]
     return re.sub(r"[^\w.]", "_", ".".join(kept), flags=re.ASCII)
 
 
