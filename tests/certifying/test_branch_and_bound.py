@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -25,11 +26,10 @@ def lipschitz(function: Callable[[Tensor], Tensor], slope: float) -> Bound:
 
 
 def run(bound: Bound, lower: list[float], upper: list[float], **budget: object) -> Outcome:
-    options = {"deadline": 1.0, "pieces": 5000, "batch": 7, "clock": lambda: 0.0} | budget
+    options: dict[str, Any] = {"deadline": 1.0, "pieces": 5000, "batch": 7, "clock": lambda: 0.0} | budget
     box = Boxes(torch.tensor([lower]).double(), torch.tensor([upper]).double())
-    return branch_and_bound(
-        box, torch.zeros(len(lower)).double(), 2, (bound, lambda theta: True), 0.0, Budget(**options)
-    )  # type: ignore[arg-type]
+    functions = (bound, lambda theta: True)
+    return branch_and_bound(box, torch.zeros(len(lower)).double(), 2, functions, 0.0, Budget(**options))
 
 
 def test_all_is_proved() -> None:
@@ -61,13 +61,10 @@ def test_a_centre_that_is_not_confirmed_is_no_counterexample() -> None:
 
 
 def test_a_bound_that_is_no_number_proves_nothing() -> None:
-    bound = lipschitz(lambda theta: theta[:, 0] * torch.nan, 0.0)
-    outcome = run(
-        lambda boxes, wanted: bound(boxes, wanted)._replace(centre_margins=torch.ones(len(wanted))),
-        [0.0],
-        [1.0],
-        pieces=9,
-    )
+    def bound(boxes: Boxes, wanted: Tensor) -> Bounds:
+        return Bounds(torch.full(wanted.shape, torch.nan), torch.ones(len(wanted)))
+
+    outcome = run(bound, [0.0], [1.0], pieces=9)
     assert not outcome.proved
     assert outcome.certified_fraction == 0.0
 
@@ -77,11 +74,8 @@ def test_pieces_cover_the_box_and_share_their_ends() -> None:
 
     def bound(boxes: Boxes, wanted: Tensor) -> Bounds:
         narrow = (boxes.upper - boxes.lower)[:, 0] < 0.1
-        closed = [
-            (low, high)
-            for low, high, is_narrow in zip(boxes.lower[:, 0].tolist(), boxes.upper[:, 0].tolist(), narrow, strict=True)
-            if is_narrow
-        ]
+        ends = zip(boxes.lower[:, 0].tolist(), boxes.upper[:, 0].tolist(), narrow.tolist(), strict=True)
+        closed = [(low, high) for low, high, is_narrow in ends if is_narrow]
         seen.extend(closed)
         values = narrow.double() - 0.5
         return Bounds(torch.stack([values, values], dim=1), torch.ones(len(values)))

@@ -18,13 +18,15 @@ from usncli.certifying.journal import Journal
 from usncli.certifying.unstable import unstable_relus
 from usncli.certifying.verdicts import QueryRecord
 from usncli.errors import ConfigurationError, InputError, NothingToCertifyError, UnsupportedOperationError
+from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import parse_range
+from usncli.progress import ProgressUpdate
 from usncli.types import Sample, Task
 
 RANGES = [parse_range("brightness=0.05"), parse_range("contrast=0.1")]
 
 
-def pipeline_of_one_pixel():  # type: ignore[no-untyped-def]
+def pipeline_of_one_pixel() -> Pipeline:
     return grey_pipeline(linear_of_pixels([[0.0, 0.0], [1.0, 0.0]], [0.3, 0.0]), (1, 2), Task.CLASSIFICATION)
 
 
@@ -151,9 +153,11 @@ def test_journal_resumes_and_drops_a_torn_line(tmp_path: Path) -> None:
     assert len(lines) == 1 + 6
     path.write_bytes(b"".join(lines[:4]) + lines[4][:20])
     seen: list[int] = []
-    again = certify(
-        pipeline_of_one_pixel(), data(), RANGES, journal=path, progress=lambda update: seen.append(update.done)
-    )
+
+    def listen(update: ProgressUpdate) -> None:
+        seen.append(update.done)
+
+    again = certify(pipeline_of_one_pixel(), data(), RANGES, journal=path, progress=listen)
     assert seen == [4, 5, 6]
     assert [query.verdict for query in again.queries] == [query.verdict for query in full.queries]
     assert again.queries[:3] == full.queries[:3]

@@ -132,7 +132,7 @@ def test_heatmaps(eps: float, verdict: Verdict) -> None:
     pipeline = grey_pipeline(Map(), (1, 4), Task.HEATMAPS)
     data = one_image(torch.full((1, 1, 4), 0.2), torch.tensor([[0.5, 0.5, 1.0]]), Task.KEYPOINTS)
     record = decide(pipeline, data, f"brightness={eps}", CertifyOptions(tau=1.0))
-    assert record.verdict == verdict
+    assert record.verdict == verdict, record
 
 
 @pytest.mark.parametrize("method", list(Method))

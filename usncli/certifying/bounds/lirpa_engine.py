@@ -74,7 +74,7 @@ class LirpaEngine:
             self._propagate(images)
         counts = torch.zeros(images.lower.shape[0], dtype=torch.int64, device=self.device)
         for lower, upper in self._relu_bounds().values():
-            counts += ((lower < 0) & (upper > 0)).flatten(1).sum(dim=1)
+            counts += ((lower < 0) & (upper > 0)).reshape(len(counts), -1).sum(dim=1)
         return counts
 
     def _lower_bounds(self, work: Work) -> Tensor:

@@ -47,7 +47,7 @@ class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc]
         """
         if A is None:
             return None
-        slope, offset = self._line(A.flatten(2), sign)
+        slope, offset = self._line(A.reshape(*A.shape[:2], -1), sign)
         if self.sums is not None:
             self.sums.append(slope)
             return offset
@@ -56,17 +56,22 @@ class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc]
     def _line(self, matrix: Tensor, sign: int) -> tuple[Tensor, Tensor]:
         """Return slope ``(pieces, rows, dimension)`` and value at the centre ``(pieces, rows)`` of A times the node."""
         lines = self.lines
+        pieces, directions = lines.lower_slope.shape[:2]
+        lower_slope, upper_slope = (
+            slope.reshape(pieces, directions, -1).transpose(1, 2) for slope in (lines.lower_slope, lines.upper_slope)
+        )
+        lower, upper = (offset.reshape(pieces, -1, 1) for offset in (lines.lower, lines.upper))
         if lines.lower_slope is lines.upper_slope and lines.lower is lines.upper:
-            slope = torch.bmm(matrix, lines.lower_slope.flatten(2).transpose(1, 2))
-            return slope, torch.bmm(matrix, lines.lower.flatten(1).unsqueeze(2)).squeeze(2)
+            slope = torch.bmm(matrix, lower_slope)
+            return slope, torch.bmm(matrix, lower).squeeze(2)
         positive, negative = matrix.clamp(min=0), matrix.clamp(max=0)
         if sign > 0:
             positive, negative = negative, positive
         if lines.lower_slope is lines.upper_slope:
-            slope = torch.bmm(matrix, lines.lower_slope.flatten(2).transpose(1, 2))
+            slope = torch.bmm(matrix, lower_slope)
         else:
-            slope = torch.bmm(positive, lines.lower_slope.flatten(2).transpose(1, 2))
-            slope = slope + torch.bmm(negative, lines.upper_slope.flatten(2).transpose(1, 2))
-        offset = torch.bmm(positive, lines.lower.flatten(1).unsqueeze(2))
-        offset = offset + torch.bmm(negative, lines.upper.flatten(1).unsqueeze(2))
+            slope = torch.bmm(positive, lower_slope)
+            slope = slope + torch.bmm(negative, upper_slope)
+        offset = torch.bmm(positive, lower)
+        offset = offset + torch.bmm(negative, upper)
         return slope, offset.squeeze(2)

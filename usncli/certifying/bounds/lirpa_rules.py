@@ -87,7 +87,7 @@ class BoundAffine(operators.Bound):  # type: ignore[misc]
             origin = flat.new_zeros(flat.shape[0], *self.input_shape[1:]).requires_grad_(True)
             (before,) = torch.autograd.grad(self.layer.linear(origin), origin, flat)
         shift = self.layer.shift
-        bias = 0.0 if shift is None else (coefficients * shift).flatten(2).sum(dim=2)
+        bias = 0.0 if shift is None else (coefficients * shift).reshape(*rows, -1).sum(dim=2)
         return before.reshape(*rows, *before.shape[1:]), bias
 
 
@@ -187,7 +187,7 @@ class SymbolBook:
             intercept: b, of x's shape; 0 where the ReLU does not cross zero.
         """
         half = intercept / 2
-        flat = half.flatten(1)
+        flat = half.reshape(len(half), -1)
         # A bound that is not a number counts as an error too, so that it is never dropped.
         count = min(self.room, int((flat != 0).sum(dim=1).max()))
         old = functional.pad(slope.unsqueeze(1) * x.lw, _leading_pad(x.lw, self._directions - x.lw.shape[1]))
