@@ -11,9 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_pipelines import Data, grey_pipeline, linear_of_pixels, one_image
-from torch import nn
+from torch import fx, nn
 
-from usncli.certifying import CertificationRecord, CertifyOptions, GateResult, Reference, Verdict, certify, judge
+from usncli.certifying import (
+    CertificationRecord,
+    CertifyOptions,
+    GateResult,
+    Reference,
+    Verdict,
+    certify,
+    judge,
+    problem,
+)
 from usncli.certifying.journal import Journal
 from usncli.certifying.unstable import unstable_relus
 from usncli.certifying.verdicts import QueryRecord
@@ -73,6 +82,21 @@ def test_a_crash_is_an_error_and_closes_the_gate() -> None:
     assert record.queries[1].message
     assert record.queries[0].verdict == Verdict.CERTIFIED
     assert judge(record, 0.0).result == GateResult.INCONCLUSIVE
+
+
+def test_a_rewriting_that_computes_something_else_certifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = problem.rewrite
+
+    def wrong(network: fx.GraphModule, example: torch.Tensor, dtype: torch.dtype) -> fx.GraphModule:
+        rewritten = exact(network, example, dtype)
+        with torch.no_grad():
+            next(parameter for parameter in rewritten.parameters() if parameter.dim() > 1).mul_(0.5)
+        return rewritten
+
+    monkeypatch.setattr(problem, "rewrite", wrong)
+    record = certify(pipeline_of_one_pixel(), data(1), RANGES[:1])
+    assert record.queries[0].verdict == Verdict.ERROR
+    assert "rewritten network differs" in (record.queries[0].message or "")
 
 
 def test_an_interrupt_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +205,7 @@ def test_journal_of_another_run_is_refused(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from usncli.certifying import problem
 from usncli.certifying.journal import Journal
 from usncli.certifying.verdicts import QueryRecord, Verdict
 with Journal(Path(sys.argv[1]), "mark") as journal:

@@ -102,14 +102,20 @@ class ImageProblem:
             raise ArithmeticError("a lower bound lies above a value inside its piece; the bound engine is unsound here")
         return Bounds(lower, self.claim.margins(predictions))
 
+    def clean_prediction(self) -> Tensor:
+        """Return what the rewritten network predicts for the image as it is, in the form of the pipeline's task."""
+        return self._predictions(self.image)
+
     def _centres(self, boxes: Boxes) -> tuple[Tensor, Rows]:
         """Return predictions at the centres of pieces, and the rows that they ask for."""
         theta = boxes.centres().to(self.image)
-        images = self.region.perturbation.expand(self.image, theta)
+        predictions = self._predictions(self.region.perturbation.expand(self.image, theta))
+        return predictions, self.claim.rows(predictions)
+
+    def _predictions(self, images: Tensor) -> Tensor:
         mean, std = self.problem.pipeline.mean.to(images), self.problem.pipeline.std.to(images)
         with torch.no_grad():
-            predictions = self.problem.predictions(self.problem.network((images - mean) / std))
-        return predictions, self.claim.rows(predictions)
+            return self.problem.predictions(self.problem.network((images - mean) / std))
 
 
 def make_problem(pipeline: Pipeline, method: Method, dtype: torch.dtype) -> BoundingProblem:

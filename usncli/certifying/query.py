@@ -14,10 +14,13 @@ from usncli.certifying.branch_and_bound import Budget, Outcome, branch_and_bound
 from usncli.certifying.claims import make_claim
 from usncli.certifying.falsify import Target, Witness, search
 from usncli.certifying.options import CertifyOptions
-from usncli.certifying.problem import BoundingProblem
+from usncli.certifying.problem import BoundingProblem, ImageProblem
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.perturbing import PerturbationRange
 from usncli.types import Sample
+
+REWRITING_TOLERANCE = 1e-3
+"""Largest difference of the rewritten network from the shipped one, as a share of 1 + the largest absolute output."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def _bound(
 ) -> tuple[Outcome, Witness | None]:
     """Search by branch and bound; return its outcome and the witness that it met, if any."""
     image_problem = problem.image(query.sample.image, query.region, target.claim, _threshold(target, options))
+    _check_rewriting(image_problem, target)
     witnesses: list[Witness] = []
 
     def confirm(theta: Tensor) -> bool:
@@ -102,6 +106,21 @@ def _bound(
         budget,
     )
     return outcome, witnesses[0] if witnesses else None
+
+
+def _check_rewriting(problem: ImageProblem, target: Target) -> None:
+    """Make sure that the network that is bounded is the network that ships.
+
+    Raises:
+        ArithmeticError: the two differ on the clean image by more than float32's rounding explains.
+    """
+    with torch.no_grad():
+        shipped = target.pipeline(target.image).to(problem.image)
+    bounded = problem.clean_prediction()
+    tolerance = REWRITING_TOLERANCE * (1 + float(shipped.abs().max()))
+    if not torch.allclose(bounded, shipped, rtol=0, atol=tolerance):
+        difference = float((bounded - shipped).abs().max())
+        raise ArithmeticError(f"the rewritten network differs from the shipped one by {difference:.3g} on this image")
 
 
 def _threshold(target: Target, options: CertifyOptions) -> float:
