@@ -128,6 +128,11 @@ def test_torch_pruning_finds_its_groups_and_the_cut_network_runs(
     assert network(images).shape == captured(name)(images).shape
 
 
+def test_a_decomposed_silu_is_one_call_again(images: Tensor) -> None:
+    network = capture(Forward(lambda features, _: torch.sigmoid(features) * features), images)
+    assert calls(network) == ["aten.silu.default"]
+
+
 def test_programs_are_captured_too(originals: dict[str, nn.Module], images: Tensor) -> None:
     network = copy.deepcopy(originals["residual"]).eval()
     program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))

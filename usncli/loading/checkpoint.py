@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from usncli.errors import ConfigurationError, InputError, UnsupportedOperationError
+from usncli.errors import InputError, UnsupportedOperationError
 from usncli.files import sha256_of_file
 from usncli.loading.capture import capture
 from usncli.loading.checkpoints.architecture import build_architecture
 from usncli.loading.checkpoints.exported_program import load_exported_program
 from usncli.loading.checkpoints.kinds import CheckpointKind, Container, container_of
-from usncli.loading.checkpoints.onnx_network import load_onnx
 from usncli.loading.checkpoints.pickled import read_pickle
+from usncli.loading.checkpoints.settings_in_file import StoredSettings, reconcile, settings_in_onnx
 from usncli.loading.checkpoints.weights import check_finite, load_weights, require_architecture
 from usncli.loading.network_file import METADATA_KEY, load_network, read_safetensors
 from usncli.loading.pipeline import Pipeline
@@ -80,8 +80,9 @@ def load_checkpoint(
 
     Args:
         source: the file and how far it is trusted.
-        preprocessing: size, colour and normalisation; None only for a file that usn wrote, which holds its own.
-        task: what the network predicts; None only for a file that usn wrote.
+        preprocessing: size, colour and normalisation; None only for a file that usn wrote or exported, which states its
+            own.
+        task: what the network predicts; None only for a file that usn wrote or exported.
 
     Raises:
         InputError: the file is missing, damaged, not trusted, or does not fit what was said of it.
@@ -90,17 +91,24 @@ def load_checkpoint(
     """
     container = container_of(source.path)
     sha256 = sha256_of_file(source.path)
+    tensors: Mapping[str, Tensor] = {}
+    stored: StoredSettings | None = None
     if container == Container.SAFETENSORS:
         tensors, metadata = read_safetensors(source.path)
         if METADATA_KEY in metadata:
             return _load_own(source.path, sha256, preprocessing, task)
-        content: Mapping[str, Tensor] | None = tensors
-    else:
-        content = None
-    preprocessing, task = _require_settings(source.path, preprocessing, task)
+    elif container == Container.ONNX:
+        from usncli.loading.checkpoints.onnx_network import read_metadata
+
+        stored = settings_in_onnx(source.path, read_metadata(source.path))
+    reconcile(source.path, stored, preprocessing, task)
+    if stored is not None:
+        preprocessing, task = stored.preprocessing, stored.task
+    assert preprocessing is not None
+    assert task is not None
     example = torch.rand((2, *preprocessing.input_shape), generator=torch.Generator().manual_seed(0))
-    if content is not None:
-        loaded = _load_into_architecture(source, content, example, CheckpointKind.SAFETENSORS)
+    if container == Container.SAFETENSORS:
+        loaded = _load_into_architecture(source, tensors, example, CheckpointKind.SAFETENSORS)
     else:
         loaded = _READERS[container](source, sha256, example)
     pipeline = Pipeline(loaded.network, preprocessing, task).eval()
@@ -111,26 +119,9 @@ def load_checkpoint(
 def _load_own(path: Path, sha256: str, preprocessing: Preprocessing | None, task: Task | None) -> LoadedCheckpoint:
     saved = load_network(path)
     check_finite(path, saved.pipeline.network.state_dict())
-    stored = saved.pipeline.preprocessing.to_record()
-    given = preprocessing.to_record() if preprocessing is not None else stored
-    differences = [
-        f"{name} {given[name]} (the file says {stored[name]})" for name in stored if given[name] != stored[name]
-    ]
-    if task is not None and task != saved.pipeline.task:
-        differences.append(f"task {task} (the file says {saved.pipeline.task})")
-    if differences:
-        raise InputError(
-            f"{path}: the settings differ from what the network was made for: {', '.join(differences)}; leave them out"
-        )
+    stored = saved.pipeline.preprocessing
+    reconcile(path, StoredSettings(stored, saved.pipeline.task, stored), preprocessing, task)
     return LoadedCheckpoint(saved.pipeline, sha256, CheckpointKind.USN, (), saved.record)
-
-
-def _require_settings(path: Path, preprocessing: Preprocessing | None, task: Task | None) -> tuple[Preprocessing, Task]:
-    if preprocessing is None:
-        raise ConfigurationError(f"{path}: does not say which images it takes; set --size, --colour, --mean and --std")
-    if task is None:
-        raise ConfigurationError(f"{path}: does not say what it predicts; set --task to {', '.join(Task)}")
-    return preprocessing, task
 
 
 def _load_pickle(source: CheckpointSource, sha256: str, example: Tensor) -> _Network:
@@ -158,6 +149,8 @@ def _load_program(source: CheckpointSource, sha256: str, example: Tensor) -> _Ne
 
 
 def _load_onnx(source: CheckpointSource, sha256: str, example: Tensor) -> _Network:
+    from usncli.loading.checkpoints.onnx_network import load_onnx  # onnx and onnxruntime are slow to import
+
     network, notes = load_onnx(source.path, example)
     return _Network(network, CheckpointKind.ONNX, notes)
 

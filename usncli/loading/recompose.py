@@ -18,7 +18,7 @@ _TRANSPOSES = (_aten.t.default, _aten.permute.default, _aten.transpose.int)
 
 
 def recompose(graph: fx.Graph, lifted: dict[fx.Node, LiftedTensor]) -> None:
-    """Rewrite decomposed normalisations, pooling and matrix products as the calls that layers make, in place.
+    """Rewrite decomposed normalisations, pooling, SiLU and matrix products as the calls that layers make, in place.
 
     Args:
         graph: functional.
@@ -30,7 +30,17 @@ def recompose(graph: fx.Graph, lifted: dict[fx.Node, LiftedTensor]) -> None:
             node.target, node.args = _FIRST_RESULT[source.target](bind(source))
         elif is_op(node, _aten.addmm.default, _aten.mm.default, _aten.matmul.default):
             _matrix_product(graph, node, lifted)
+        elif is_op(node, _aten.mul.Tensor):
+            _silu(node)
     _merge_biases(graph, lifted)
+
+
+def _silu(node: fx.Node) -> None:
+    """Make ``x * sigmoid(x)`` one call."""
+    for value, gate in (node.args, node.args[::-1]):
+        if isinstance(value, fx.Node) and is_op(gate, _aten.sigmoid.default) and gate.args[0] is value:  # type: ignore[union-attr]
+            node.target, node.args = _aten.silu.default, (value,)
+            return
 
 
 def _matrix_product(graph: fx.Graph, node: fx.Node, lifted: dict[fx.Node, LiftedTensor]) -> None:

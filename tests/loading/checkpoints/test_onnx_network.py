@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from usncli.errors import InputError, UnsupportedOperationError
 from usncli.loading.checkpoint import CheckpointSource, LoadedCheckpoint, load_checkpoint
 from usncli.loading.checkpoints.kinds import CheckpointKind
 from usncli.loading.checkpoints.onnx_network import load_onnx
-from usncli.loading.preprocessing import Preprocessing
+from usncli.loading.preprocessing import KeypointUnits, Preprocessing
 from usncli.types import Task
 
 SHAPE = (3, 8, 8)
@@ -251,3 +252,39 @@ def test_damaged_files_and_weights(tmp_path: Path) -> None:
     onnx.save(model([node("Conv", "w", name="stem/conv")], [spoilt]), path)
     with pytest.raises(InputError, match=r"stem\.conv\.weight holds 12 of 12 values"):
         load_onnx(path, torch.rand(2, *SHAPE))
+
+
+@pytest.fixture
+def exported_by_usn(tmp_path: Path) -> Path:
+    """What ``usn export`` writes about itself; the normalisation is part of the graph."""
+    network = model([node("Sub", "half", output="n"), helper.make_node("Flatten", ["n"], ["y"])], [tensor("half", 1)])
+    original = Preprocessing(8, 8, mean=(0.5,), std=(0.2,), keypoint_units=KeypointUnits.CENTRED)
+    helper.set_model_props(
+        network,
+        {
+            "usn.task": "keypoints",
+            "usn.preprocessing": json.dumps(original.to_record()),
+            "usn.preprocessing_included": "true",
+            "usn.keypoint_units": "pixel",
+        },
+    )
+    path = tmp_path / "network.onnx"
+    onnx.save(network, path)
+    return path
+
+
+def test_what_usn_exported_brings_its_settings_and_is_not_normalised_twice(exported_by_usn: Path) -> None:
+    loaded = load_checkpoint(CheckpointSource(exported_by_usn), None, None)
+    assert loaded.pipeline.task == Task.KEYPOINTS
+    assert loaded.pipeline.preprocessing == Preprocessing(8, 8, keypoint_units=KeypointUnits.PIXEL)
+    image = torch.rand(1, *SHAPE)
+    assert torch.equal(loaded.pipeline(image).flatten(1), loaded.pipeline.network(image))
+
+
+def test_settings_beside_what_usn_exported_must_be_those_of_training(exported_by_usn: Path) -> None:
+    source = CheckpointSource(exported_by_usn)
+    original = Preprocessing(8, 8, mean=(0.5,), std=(0.2,))
+    expected = load_checkpoint(source, None, None).pipeline.preprocessing
+    assert load_checkpoint(source, original, Task.KEYPOINTS).pipeline.preprocessing == expected
+    with pytest.raises(InputError, match=r"settings differ.*std \[0\.3"):
+        load_checkpoint(source, Preprocessing(8, 8, mean=(0.5,), std=(0.3,)), Task.KEYPOINTS)

@@ -109,6 +109,20 @@ def test_passes_over_names_without_strict_but_never_shapes() -> None:
         load_weights(PATH, {"other": torch.ones(1)}, module(), strict=False)
 
 
+def test_a_prefix_that_only_the_networks_own_names_carry() -> None:
+    content = {"state_dict": {**weights(prefix="model."), "loss.weight": torch.ones(1)}}
+    with pytest.raises(InputError, match=r"7: 1 unexpected \(loss\.weight\)"):
+        load_weights(PATH, content, module(), strict=True)
+    notes = load_weights(PATH, content, module(), strict=False)
+    assert notes[1] == "removed the prefix 'model.' from 7 of 8 names"
+
+
+def test_sparse_tensors_are_refused() -> None:
+    content = {**weights(), "0.bias": torch.ones(4).to_sparse()}
+    with pytest.raises(InputError, match=r"sparse or quantised tensors \(0\.bias\); save dense"):
+        load_weights(PATH, content, module(), strict=True)
+
+
 def test_half_precision_is_converted_and_counters_may_be_missing() -> None:
     content = {name: tensor.half() for name, tensor in without("1.num_batches_tracked").items()}
     target = module()

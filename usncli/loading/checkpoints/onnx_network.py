@@ -56,6 +56,15 @@ def load_onnx(path: Path, example: Tensor) -> tuple[fx.GraphModule, tuple[str, .
     return network, notes if batch is None else (f"was written for a batch of {batch}; captured for any batch", *notes)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of an ONNX file.
+
+    Raises:
+        InputError: a damaged file.
+    """
+    return {item.key: item.value for item in _read(path).metadata_props}
+
+
 def _read(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(path)

@@ -18,7 +18,9 @@ _AVERAGES = (
 )
 _WEIGHTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "module")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "ema_model.")
-_COUNTERS = ("n_averaged",)
+_AVERAGING_COUNTER = "n_averaged"
+COUNTER = ".num_batches_tracked"
+"""Ending of the names of batch norm's counters, which old checkpoints lack and inference does not use."""
 _DEPTH = 3
 
 
@@ -46,7 +48,8 @@ def find_weights(content: Mapping[str, Any], expected: frozenset[str]) -> Weight
     candidates = [_without_prefixes(candidate, expected) for candidate in _candidates(content, "", _DEPTH)]
     if not candidates:
         return None
-    fitting = [candidate for candidate in candidates if expected <= set(candidate.tensors)]
+    needed = {name for name in expected if not name.endswith(COUNTER)}
+    fitting = [candidate for candidate in candidates if needed <= set(candidate.tensors)]
     if fitting:
         return fitting[0]
     return max(candidates, key=lambda candidate: len(expected & set(candidate.tensors)))
@@ -67,15 +70,22 @@ def _candidates(content: Mapping[str, Any], path: str, depth: int) -> Iterator[W
 
 
 def _without_prefixes(weights: Weights, expected: frozenset[str]) -> Weights:
-    """Drop prefixes that all names carry, unless the architecture's own names begin so."""
+    """Drop the prefixes of wrappers, unless the architecture's own names begin so."""
     tensors, notes = dict(weights.tensors), list(weights.notes)
-    for counter in _COUNTERS:
-        if counter in tensors and counter not in expected:
-            del tensors[counter]
-            notes.append(f"left out {counter!r}, a counter of the averaging")
-    while True:
-        prefix = next((item for item in _PREFIXES if tensors and all(name.startswith(item) for name in tensors)), None)
-        if prefix is None or any(name in expected for name in tensors):
-            return weights._replace(tensors=tensors, notes=tuple(notes))
+    if _AVERAGING_COUNTER in tensors and _AVERAGING_COUNTER not in expected:
+        del tensors[_AVERAGING_COUNTER]
+        notes.append(f"left out {_AVERAGING_COUNTER!r}, a counter of the averaging")
+    while not expected & tensors.keys():
+        prefix = next((item for item in _PREFIXES if _is_wrapper(item, tensors, expected)), None)
+        if prefix is None:
+            break
+        carrying = sum(name.startswith(prefix) for name in tensors)
+        share = "every name" if carrying == len(tensors) else f"{carrying} of {len(tensors)} names"
+        notes.append(f"removed the prefix {prefix!r} from {share}")
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-        notes.append(f"removed the prefix {prefix!r} from every name")
+    return weights._replace(tensors=tensors, notes=tuple(notes))
+
+
+def _is_wrapper(prefix: str, tensors: Mapping[str, Tensor], expected: frozenset[str]) -> bool:
+    """Say whether a prefix is a wrapper's: all names carry it, or the architecture's own are found behind it."""
+    return all(name.startswith(prefix) for name in tensors) or any(f"{prefix}{name}" in tensors for name in expected)

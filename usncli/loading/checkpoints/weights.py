@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from usncli.errors import ConfigurationError, InputError
-from usncli.loading.checkpoints.unwrap import Weights, find_weights
+from usncli.loading.checkpoints.unwrap import COUNTER, Weights, find_weights
 
 _SHOWN = 4
-_COUNTER = ".num_batches_tracked"
 
 
 def require_architecture(path: Path, arch: str | None) -> str:
@@ -51,6 +50,7 @@ def load_weights(path: Path, content: Any, module: nn.Module, *, strict: bool) -
         raise InputError(f"{path}: expected tensors by name, got {_describe(content)}")
     notes = [*found.notes, *_check_names(path, found, state, strict=strict)]
     fitting = {name: tensor for name, tensor in found.tensors.items() if name in state}
+    _check_dense(path, fitting)
     _check_shapes(path, fitting, state)
     check_finite(path, fitting)
     notes.extend(_conversions(fitting, state))
@@ -80,7 +80,7 @@ def list_first(names: Sequence[str]) -> str:
 
 
 def _check_names(path: Path, found: Weights, state: Mapping[str, Tensor], *, strict: bool) -> list[str]:
-    missing = [name for name in state if name not in found.tensors and not name.endswith(_COUNTER)]
+    missing = [name for name in state if name not in found.tensors and not name.endswith(COUNTER)]
     unexpected = [name for name in (*found.tensors, *found.others) if name not in state]
     problems = []
     if missing:
@@ -95,6 +95,12 @@ def _check_names(path: Path, found: Weights, state: Mapping[str, Tensor], *, str
             "check --arch and --arch-arg, or load what fits with --no-strict"
         )
     return [f"names that do not fit were passed over: {', '.join(problems)}"]
+
+
+def _check_dense(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    odd = [name for name, tensor in tensors.items() if tensor.layout != torch.strided or tensor.is_quantized]
+    if odd:
+        raise InputError(f"{path}: sparse or quantised tensors ({list_first(odd)}); save dense floating-point weights")
 
 
 def _check_shapes(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:

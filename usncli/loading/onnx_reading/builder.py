@@ -88,6 +88,7 @@ class Builder:
         self.images = self.graph.placeholder("images")
         self._placeholders: dict[int, fx.Node] = {}
         self._keep: list[Tensor] = []
+        self._names: dict[int, str] = {}
         with self._mode:
             self.images.meta["val"] = torch.empty((BATCH, *input_shape))
         self.size = self.graph.call_function(_aten.sym_size.int, (self.images, 0))
@@ -142,8 +143,16 @@ class Builder:
         self._keep.append(tensor)  # so that no other tensor gets its identity
         return node
 
+    def remember(self, name: str, tensor: Tensor) -> Tensor:
+        """Keep the name that a stored tensor has in the file."""
+        self._names[id(tensor)] = name
+        self._keep.append(tensor)
+        return tensor
+
     def _as_node(self, value: Any) -> Any:
-        return self.lift(f"constants.value_{len(self.lifted)}", value) if isinstance(value, Tensor) else value
+        if not isinstance(value, Tensor):
+            return value
+        return self.lift(self._names.get(id(value), f"constants.value_{len(self.lifted)}"), value)
 
 
 def shape(value: Value) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ def read_onnx_graph(model: onnx.ModelProto, input_shape: tuple[int, ...], batch:
     opset = next((item.version for item in model.opset_import if item.domain in _DOMAINS), 0)
     builder = Builder(input_shape)
     values: dict[str, Value | None] = {"": None}
-    values |= {item.name: _to_tensor(item) for item in model.graph.initializer}
+    values |= {item.name: builder.remember(item.name, _to_tensor(item)) for item in model.graph.initializer}
     image_name = next(item.name for item in model.graph.input if item.name not in values)
     values[image_name] = builder.images
     for node in model.graph.node:
