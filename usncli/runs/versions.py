@@ -8,11 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = (
     "usncli",
     "torch",
-    "torchvision",
     "torch-pruning",
     "auto_LiRPA",
     "onnx",
-    "onnx2torch",
     "onnxscript",
     "onnxruntime",
     "onnxruntime-gpu",
