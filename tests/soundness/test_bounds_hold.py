@@ -156,3 +156,45 @@ def test_a_missing_mean_would_be_noticed() -> None:
         truth = sampled(network, image, region, boxes, rows)
         bounds = bound(LirpaEngine(network, image), wrong, rows, centred(network, image, region, boxes, rows))
     assert bool((bounds > truth + 1e-6).any())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_backward_passes_to_every_cut(name: str) -> None:
+    network, image = rewritten(name), eight_bit_image(5)
+    region = parse_range("brightness=0.3,contrast=0.3")
+    lower = torch.tensor([[-0.3, 0.7], [0.05, 0.9], [-0.125, 1.0]], dtype=torch.float64)
+    boxes = Boxes(lower, lower + torch.tensor([[0.4, 0.5], [0.02, 0.02], [0.0, 0.0]]).double())
+    lines = normalised(image_lines(region.perturbation.affine(image), boxes, clip=True))
+    engine = LirpaEngine(network, image)
+    everything = torch.arange(6).expand(3, -1)
+    with torch.no_grad():
+        rows = random_rows(3, engine.outputs)
+        centre = centred(network, image, region, boxes, rows)
+        truth = sampled(network, image, region, boxes, rows)
+        work = Work(lines, rows, torch.ones_like(centre, dtype=torch.bool), centre, 0.0)
+        for symbols in (0, 5):
+            engine._propagate(lines, symbols)
+            for cut in engine._cuts[:: 1 if name not in BIG else 5]:
+                bounds = engine._backward(cut, engine._relu_bounds(), work, torch.arange(3), everything)
+                assert bool((bounds <= truth + 1e-9 * (1 + truth.abs())).all()), (cut, symbols)
+                assert torch.allclose(bounds[2], centre[2], rtol=1e-8, atol=1e-8), (cut, symbols)
+                # Some pieces at a time and in another order, as when most rows are closed.
+                some = engine._backward(cut, engine._relu_bounds(), work, torch.tensor([1, 0]), everything[:2])
+                assert torch.allclose(some, bounds[[1, 0]], rtol=1e-9, atol=1e-9), (cut, symbols)
+
+
+def test_the_whole_strategy_closes_rows_that_hold() -> None:
+    network, image = rewritten("max pool with another stride"), eight_bit_image(6)
+    region = parse_range("contrast=0.4")
+    ends = torch.linspace(0.8, 1.0, 65, dtype=torch.float64).unsqueeze(1)
+    boxes = Boxes(ends[:-1], ends[1:])
+    lines = normalised(image_lines(region.perturbation.affine(image), boxes, clip=True))
+    engine = LirpaEngine(network, image)
+    with torch.no_grad():
+        rows = random_rows(64, engine.outputs)
+        truth = sampled(network, image, region, boxes, rows)
+        shifted = rows._replace(bias=rows.bias - truth.amin() + 0.05)
+        centre = centred(network, image, region, boxes, shifted)
+    bounds = bound(engine, lines, shifted, centre, threshold=0.0)
+    assert bool((bounds <= truth - truth.amin() + 0.05 + 1e-9).all())
+    assert float((bounds > 0).double().mean()) > 0.95

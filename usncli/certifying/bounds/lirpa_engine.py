@@ -21,6 +21,11 @@ MEMORY = 400e6
 """Bytes that a backward pass may hold at once."""
 SYMBOLS = 64
 """Errors of ReLUs that a forward pass keeps apart where it keeps any."""
+SYMBOLS_BELOW = 1 / 64
+"""Keeping errors apart is tried where less than this share of a bound's looseness may stay.
+
+Where more may, it is cheaper to halve the piece: looseness falls to about a quarter each time.
+"""
 LINE_TENSORS = 6
 """Tensors of a layer's size that a forward pass keeps for each layer and piece."""
 MOST_PIECES = 32
@@ -99,7 +104,8 @@ class LirpaEngine:
         """
         still_open = (work.wanted & ~(bounds > work.threshold)).any(dim=1) & (work.centre > work.threshold).all(dim=1)
         extent = work.images.lower_slope.abs().flatten(1).amax(dim=1)
-        pieces = (still_open & (extent <= self._symbol_extent)).nonzero().squeeze(1)
+        loose = (self._needed(work, bounds) < SYMBOLS_BELOW).any(dim=1)
+        pieces = (still_open & loose & (extent <= self._symbol_extent)).nonzero().squeeze(1)
         room = MEMORY / (self._cuts[-1].values * (SYMBOLS + LINE_TENSORS) * self.dtype.itemsize)
         at_once = max(1, int(room))
         start = 0
@@ -168,9 +174,13 @@ class LirpaEngine:
         """Say for which pieces ``(pieces, 1)`` a backward pass may close all rows; the others are better split."""
         if entire:
             return torch.ones(len(bounds), 1, dtype=torch.bool, device=bounds.device)
-        needed = (work.centre - work.threshold) / (work.centre - bounds).clamp(min=1e-300)
-        hopeless = work.wanted & ~(bounds > work.threshold) & ~(needed > self._gain / 3)
-        return ~hopeless.any(dim=1, keepdim=True)
+        return ~(self._needed(work, bounds) <= self._gain / 3).any(dim=1, keepdim=True)
+
+    def _needed(self, work: Work, bounds: Tensor) -> Tensor:
+        """Return what share of a row's looseness may stay if the row is to close, ``(pieces, rows)``; 1 if closed."""
+        share = (work.centre - work.threshold) / (work.centre - bounds).clamp(min=1e-300)
+        share = torch.where(torch.isnan(share), torch.zeros_like(share), share)
+        return torch.where(work.wanted & ~(bounds > work.threshold), share, torch.ones_like(share))
 
     def _learn(self, centre: Tensor, old: Tensor, new: Tensor) -> None:
         """Remember how much of the looseness backward passes leave, over all rows so far, recent ones foremost."""
