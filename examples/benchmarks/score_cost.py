@@ -29,6 +29,7 @@ from usncli.scoring.channel_index import scored_layers
 from usncli.scoring.groups import dependency_groups
 from usncli.scoring.options import ScoreOptions
 from usncli.scoring.streaming import ActivationScan, draw_thetas, full_float32, perturbed_batch
+from usncli.scoring.workspace import Workspace
 from usncli.types import Sample, Task
 
 SIZE = 64
@@ -95,7 +96,8 @@ def measure(name: str, settings: argparse.Namespace, device: torch.device) -> No
     batches = []
     for first in range(0, settings.images, settings.batch_size):
         images = data.images[first : first + settings.batch_size].to(device)
-        batches.append(perturbed_batch(box, images, draw_thetas(box, options, first, len(images)).theta))
+        theta = draw_thetas(box, options, first, len(images)).theta
+        batches.append(perturbed_batch(box, images, theta, Workspace()))
 
     def bare() -> None:
         with torch.no_grad(), full_float32(device):

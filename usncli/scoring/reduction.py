@@ -1,4 +1,4 @@
-"""Reduces one layer's activations to a few numbers an image and channel, at the cost of a few passes over them.
+"""Reduces activations to a few numbers an image and channel, at the cost of a few passes over them.
 
 The formulas are those of `usncli.scoring.statistics`. Deviations are subtracted before they are squared, so that close
 activations lose no digits. Within an image everything is in the activations' own precision.
@@ -6,17 +6,15 @@ activations lose no digits. Within an image everything is in the activations' ow
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from usncli.perturbing.sampling import ThetaSample
-
-CPU_CHUNK = 2**19
-"""Most deviations that are held at once on a CPU, if one image allows it: 2 MiB of float32, which stay in a cache."""
-GPU_CHUNK = 2**26
-"""The same on a GPU, where few large pieces are best: 256 MiB of float32."""
+from usncli.scoring.workspace import Workspace, chunk_size
 
 MEAN_SHIFT, VARIANCE, CLEAN_DEVIATION, CLEAN = range(4)
 """Rows of what `reduce_activations` returns: means over positions of |E D|, Var D, (z - image's mean z)^2, and z."""
@@ -63,38 +61,64 @@ def theta_weights(sample: ThetaSample, *, halves: bool, like: Tensor) -> ThetaWe
     return ThetaWeights(torch.stack([weights, in_first / first]).to(like), squares.to(like), -first / second, losses)
 
 
-def reduce_activations(activations: Tensor, thetas: ThetaWeights) -> Tensor:
-    """Reduce a layer's activations to means over positions.
+class LayerShape(NamedTuple):
+    """Shape of a layer's activations on one image."""
+
+    channels: int
+    positions: int
+
+
+def reduce_activations(
+    activations: Tensor, shapes: Sequence[LayerShape], thetas: ThetaWeights, workspace: Workspace
+) -> list[Tensor]:
+    """Reduce the activations of one or several layers to means over positions.
 
     Args:
-        activations: ``(images, 1 + samples, channels, positions)``, the clean ones first.
+        activations: ``(images, 1 + samples, numbers)``, the clean ones first, the layers' numbers side by side.
+        shapes: of the layers.
         thetas: weights of the samples.
+        workspace: scratch memory.
 
     Returns:
-        ``(4 or 8, images, channels)``, see `MEAN_SHIFT` and `HALF_MEAN_SHIFT`.
+        For every layer ``(4 or 8, images, channels)``, see `MEAN_SHIFT` and `HALF_MEAN_SHIFT`.
     """
-    chunk = CPU_CHUNK if activations.device.type == "cpu" else GPU_CHUNK
-    images = max(1, chunk // max(1, activations[0].numel()))
-    reduced = [_reduce(piece, thetas) for piece in torch.split(activations, images)]
-    return reduced[0] if len(reduced) == 1 else torch.cat(reduced, dim=1)
+    images = max(1, chunk_size(activations.device) // max(1, activations[0].numel()))
+    pieces = [_reduce(piece, shapes, thetas, workspace) for piece in torch.split(activations, images)]
+    return pieces[0] if len(pieces) == 1 else [torch.cat(layer, dim=1) for layer in zip(*pieces, strict=True)]
 
 
-def _reduce(activations: Tensor, thetas: ThetaWeights) -> Tensor:
+def _reduce(
+    activations: Tensor, shapes: Sequence[LayerShape], thetas: ThetaWeights, workspace: Workspace
+) -> list[Tensor]:
     clean, perturbed = activations[:, 0], activations[:, 1:]
-    images, samples, channels, positions = perturbed.shape
-    maps = perturbed.new_empty(7 if thetas.losses else 3, images, channels, positions)
-    means = torch.matmul(thetas.means, perturbed.reshape(images, samples, -1)).view(images, -1, channels, positions)
-    squares = (perturbed - means[:, :1]).square_().reshape(images, samples, -1)  # strides as the layer gave them
-    variances = torch.matmul(thetas.squares, squares).view(images, -1, channels, positions)
+    images, samples, numbers = perturbed.shape
+    maps = workspace.take("maps", clean, 8 if thetas.losses else 4, images, numbers)
+    means = workspace.take("means", clean, images, len(thetas.means), numbers)
+    torch.matmul(thetas.means, perturbed, out=means)
+    squares = workspace.take("squares", clean, images, samples, numbers)
+    torch.sub(perturbed, means[:, :1], out=squares).square_()
     shift = torch.sub(means[:, 0], clean, out=maps[MEAN_SHIFT])
+    variances = workspace.take("variances", clean, images, len(thetas.squares), numbers)
+    torch.matmul(thetas.squares, squares, out=variances)
     maps[VARIANCE] = variances[:, 0]
+    maps[CLEAN] = clean
     if thetas.losses:
-        _reduce_halves(maps[3:], shift, means[:, 1] - means[:, 0], variances[:, 1:], thetas)
+        gap = torch.sub(means[:, 1], means[:, 0], out=workspace.take("gap", clean, images, numbers))
+        _reduce_halves(maps[4:], shift, gap, variances[:, 1:], thetas)
     shift.abs_()
-    clean_mean = clean.mean(-1)
-    torch.sub(clean, clean_mean.unsqueeze(-1), out=maps[CLEAN_DEVIATION]).square_()
-    averages = maps.mean(-1)
-    return torch.cat([averages[:3], clean_mean.unsqueeze(0), averages[3:]])
+    return [_average(maps, first, shape) for first, shape in zip(_starts(shapes), shapes, strict=True)]
+
+
+def _starts(shapes: Sequence[LayerShape]) -> Iterator[int]:
+    return accumulate((shape.channels * shape.positions for shape in shapes[:-1]), initial=0)
+
+
+def _average(maps: Tensor, first: int, shape: LayerShape) -> Tensor:
+    """Average one layer's part of the maps over positions, the squared deviation of its clean activations included."""
+    layer = maps[..., first : first + shape.channels * shape.positions].view(*maps.shape[:2], *shape)
+    clean_mean = layer[CLEAN].mean(-1, keepdim=True)
+    torch.sub(layer[CLEAN], clean_mean, out=layer[CLEAN_DEVIATION]).square_()
+    return layer.mean(-1)
 
 
 def _reduce_halves(maps: Tensor, shift: Tensor, gap: Tensor, variances: Tensor, thetas: ThetaWeights) -> None:
@@ -105,16 +129,3 @@ def _reduce_halves(maps: Tensor, shift: Tensor, gap: Tensor, variances: Tensor, 
     gap.square_()
     for half, loss in enumerate(thetas.losses):
         torch.sub(variances[:, half], gap, alpha=loss, out=maps[2 + half])
-
-
-__all__ = [
-    "CLEAN",
-    "CLEAN_DEVIATION",
-    "HALF_MEAN_SHIFT",
-    "HALF_VARIANCE",
-    "MEAN_SHIFT",
-    "VARIANCE",
-    "ThetaWeights",
-    "reduce_activations",
-    "theta_weights",
-]

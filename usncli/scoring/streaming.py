@@ -19,8 +19,10 @@ from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
 from usncli.scoring.accumulation import BLOCKS, ActivationSums
 from usncli.scoring.activations import reading_activations
+from usncli.scoring.layer_reducer import LayerReducer
 from usncli.scoring.options import ScoreOptions
-from usncli.scoring.reduction import reduce_activations, theta_weights
+from usncli.scoring.reduction import theta_weights
+from usncli.scoring.workspace import Workspace, chunk_size
 from usncli.types import ImageData
 
 HALVES_EVERY = 4
@@ -67,19 +69,29 @@ def _generator(seed: int, image: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(entropy))
 
 
-def perturbed_batch(perturbation_range: PerturbationRange, images: Tensor, theta: Tensor) -> Tensor:
+def perturbed_batch(
+    perturbation_range: PerturbationRange, images: Tensor, theta: Tensor, workspace: Workspace
+) -> Tensor:
     """Return every image at each of its thetas, ``(images * (1 + samples), channels, height, width)``.
 
     Args:
         perturbation_range: whose perturbation is applied.
         images: ``(images, channels, height, width)`` in [0, 1].
         theta: ``(images or 1, 1 + samples, dimension)``; at the identity an image comes out as it is.
+        workspace: holds the result until it is used for the next batch.
     """
-    perturbation = perturbation_range.perturbation
-    theta = theta.to(images)
-    if len(theta) == 1:
-        return perturbation.expand(images, theta[0])
-    return perturbation(images.repeat_interleave(theta.shape[1], dim=0), theta.flatten(0, 1))
+    perturbation, theta = perturbation_range.perturbation, theta.to(images)
+    result = workspace.take("images", images, images.shape[0], theta.shape[1], *images.shape[1:])
+    step = max(1, chunk_size(images.device) // 4 // max(1, result[0].numel()))
+    for first in range(0, images.shape[0], step):
+        piece = images[first : first + step]
+        if len(theta) == 1:
+            perturbed = perturbation.expand(piece, theta[0])
+        else:
+            own = theta[first : first + step].flatten(0, 1)
+            perturbed = perturbation(piece.repeat_interleave(theta.shape[1], dim=0), own)
+        result[first : first + step] = perturbed.view_as(result[first : first + step])
+    return result.flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -107,11 +119,11 @@ class ActivationScan:
             InputError: an activation is not finite.
         """
         device = self.pipeline.mean.device
-        sums = ActivationSums(min(count, BLOCKS))
+        sums, workspace = ActivationSums(min(count, BLOCKS)), Workspace()
         with torch.no_grad(), evaluating(self.pipeline), full_float32(device):
             first = 0
             for batch in batches(data, self.options.batch_size, order=range(count)):
-                sums.add(self._reduce(batch.images.to(device), first), first)
+                sums.add(self._reduce(batch.images.to(device), first, workspace), first)
                 first += batch.images.shape[0]
                 progress(ProgressUpdate("scoring", first, count))
         if bad := sums.not_finite():
@@ -121,22 +133,17 @@ class ActivationScan:
             )
         return sums
 
-    def _reduce(self, images: Tensor, first: int) -> list[tuple[str, Tensor]]:
+    def _reduce(self, images: Tensor, first: int, workspace: Workspace) -> list[tuple[str, Tensor]]:
         count = images.shape[0]
         theta, sample = draw_thetas(self.perturbation_range, self.options, first, count)
         samples = theta.shape[1] - 1
         halves = self.options.method != SamplingMethod.QUADRATURE and samples >= 4
         halves = halves and first // self.options.batch_size % HALVES_EVERY == 0
         weights = theta_weights(sample, halves=halves, like=images)
-        reduced: list[tuple[str, Tensor]] = []
-
-        def read(name: str, activations: Tensor) -> None:
-            grouped = activations.reshape(count, 1 + samples, activations.shape[1], -1)
-            reduced.append((name, reduce_activations(grouped, weights)))
-
-        with reading_activations(self.pipeline.network, self.layers, read):
-            self.pipeline(perturbed_batch(self.perturbation_range, images, theta))
-        return reduced
+        reducer = LayerReducer(count, weights, workspace)
+        with reading_activations(self.pipeline.network, self.layers, reducer.read):
+            self.pipeline(perturbed_batch(self.perturbation_range, images, theta, workspace))
+        return reducer.results()
 
 
 def thetas_an_image(perturbation_range: PerturbationRange, options: ScoreOptions) -> int:
