@@ -87,9 +87,9 @@ class LossOptions:
         ConfigurationError: a number out of its range.
     """
 
-    unbiased_weight: float = 0.01
-    smooth_weight: float = 0.01
-    wasserstein_weight: float = 0.0
+    unbiased_weight: float = 0.1
+    smooth_weight: float = 0.1
+    wasserstein_weight: float = 1.0
     samples: int = 2
 
     def __post_init__(self) -> None:
@@ -111,7 +111,8 @@ class MaskOptions:
     Attributes:
         ramp: parts of the run, in [0, 1], between which rho(t) grows from 0 to the ratio.
         rescore: steps between two scorings during the ramp, at least 1.
-        floor: least share of a group's channels that stays, in (0, 1]; at least one channel always stays.
+        floor: least share of a group's channels that stays, in (0, 1]; at least one channel always stays. Instability
+            gathers in the first layers: without a floor they would be cut to a channel or two.
         exclude: names, or name patterns such as ``encoder.*``, of layers that are left whole.
         scoring_images: images that a scoring looks at, at least 2 (a signal needs two).
         scoring_samples: thetas of a scoring, per perturbation dimension, at least 2.
@@ -122,7 +123,7 @@ class MaskOptions:
 
     ramp: tuple[float, float] = (0.05, 0.5)
     rescore: int = 20
-    floor: float = 0.1
+    floor: float = 0.5
     exclude: tuple[str, ...] = ()
     scoring_images: int = 128
     scoring_samples: int = 5
@@ -170,7 +171,7 @@ class FinetuneOptions:
         seed: of every draw.
 
     Raises:
-        ConfigurationError: a number out of its range.
+        ConfigurationError: a number out of its range, or a ratio that the floor does not allow.
     """
 
     ratio: float = 0.2
@@ -183,6 +184,12 @@ class FinetuneOptions:
 
     def __post_init__(self) -> None:
         _check("ratio", self.ratio, 0 <= self.ratio < 1, "a share of at least 0 and below 1 (1 would cut everything)")
+        reachable = 1 - self.masks.floor
+        if self.ratio > reachable + 1e-9 and self.criterion != Criterion.NONE:
+            raise ConfigurationError(
+                f"ratio: expected at most {reachable:g}, since floor {self.masks.floor:g} keeps that share of every "
+                f"group, got {self.ratio:g}; lower the ratio or the floor"
+            )
         _check("seed", self.seed, 0 <= self.seed < 2**31, "a whole number from 0 to 2147483647")
 
     def to_record(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     exclude: Annotated[
         Texts, Option("Layer, or pattern such as encoder.*, that is left whole; repeat for more.", metavar="LAYER")
     ] = ()
-    floor: Annotated[float, Option("Least share of a group's channels that stays."), Field(gt=0, le=1)] = 0.1
+    floor: Annotated[float, Option("Least share of a group's channels that stays."), Field(gt=0, le=1)] = 0.5
     ramp: Annotated[
         NumberPair,
         Option(
@@ -91,13 +91,13 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     optimiser: Annotated[Literal["adamw", "sgd"], Option("How weights move.")] = "adamw"
     lambda_unbiased: Annotated[
         float, Option("Loss weight of the mean shift of activations under perturbation."), Field(ge=0)
-    ] = 0.01
+    ] = 0.1
     lambda_smooth: Annotated[
         float, Option("Loss weight of the variance of activations under perturbation."), Field(ge=0)
-    ] = 0.01
+    ] = 0.1
     lambda_wasserstein: Annotated[
         float, Option("Loss weight of the distance of importances from two clear clusters."), Field(ge=0)
-    ] = 0.0
+    ] = 1.0
     loss_samples: Annotated[int, Option("Perturbations a step for these losses."), Field(ge=2)] = 2
     checkpoint_seconds: Annotated[
         float, Option("At most this long between two saved states.", identifies_run=False), Field(gt=0)
