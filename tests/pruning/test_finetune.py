@@ -135,7 +135,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(make_pipeline, dots, tmp_pa
 CHILD = """
 import sys, time
 import torch
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[2]))  # sums come out alike only with as many threads
 from pathlib import Path
 from tests.pruning.test_finetune import BRIGHTNESS, make_options
 from tests.pruning.tiny import Dots, make_pipeline
@@ -152,7 +152,7 @@ finetune_prune(make_pipeline(), Dots(), BRIGHTNESS, options, Path(sys.argv[1]), 
 def test_a_killed_run_resumes_to_the_same_bits(make_pipeline, dots, tmp_path):
     whole = finetune_prune(make_pipeline(), dots, BRIGHTNESS, make_options(), tmp_path / "whole")
     folder = tmp_path / "killed"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(folder)])
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(folder), str(torch.get_num_threads())])
     try:
         deadline = time.monotonic() + 120
         while not (folder / PROGRESS_FILE).exists() and child.poll() is None and time.monotonic() < deadline:

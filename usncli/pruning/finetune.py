@@ -55,7 +55,8 @@ def finetune_prune(
 ) -> FinetuneRecord:
     """Train with masks that follow rho(t), cut what is masked, and write ``pruned.safetensors``.
 
-    The same call resumes a run that was cut short, on a CPU to the same bits; after a finished run it returns the
+    The same call resumes a run that was cut short, on a CPU with as many threads to the same bits; after a finished
+    run it returns the
     record that it finds. The method follows the summary of arXiv 2510.00083; its formulas here are ours.
 
     Args:
