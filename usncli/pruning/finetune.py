@@ -56,7 +56,8 @@ def finetune_prune(
     """Train with masks that follow rho(t), cut what is masked, and write ``pruned.safetensors``.
 
     The same call resumes a run that was cut short, on a CPU with as many threads to the same bits; after a finished
-    run it returns the record that it finds. The method follows the summary of arXiv 2510.00083; its formulas here are ours.
+    run it returns the record that it finds. The method follows the summary of arXiv 2510.00083; its formulas here are
+    ours.
 
     Args:
         pipeline: the network; it stays as it is. Trained on the device where it lies.
