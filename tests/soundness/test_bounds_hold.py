@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from usncli.certifying.bounds.engine import Work
 from usncli.certifying.bounds.lines import Boxes, Lines, image_lines, scaled
-from usncli.certifying.bounds.lirpa_engine import LirpaEngine
+from usncli.certifying.bounds.lirpa.engine import LirpaEngine
 from usncli.certifying.bounds.method import Method
 from usncli.certifying.bounds.rows import Rows
 from usncli.certifying.rewriting import rewrite
@@ -41,7 +41,8 @@ def random_rows(pieces: int, outputs: int, count: int = 6) -> Rows:
 
 
 def bound(engine: LirpaEngine, lines: Lines, rows: Rows, centre: Tensor, threshold: float = 1e9) -> Tensor:
-    return engine.lower_bounds(Work(lines, rows, torch.ones_like(centre, dtype=torch.bool), centre, threshold))
+    wanted = torch.ones_like(centre, dtype=torch.bool)
+    return engine.lower_bounds(Work(lines, rows, wanted, centre, centre.new_full((len(centre),), threshold))).lower
 
 
 def sampled(network: fx.GraphModule, image: Tensor, region: PerturbationRange, boxes: Boxes, rows: Rows) -> Tensor:

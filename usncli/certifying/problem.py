@@ -95,8 +95,8 @@ class ImageProblem:
         centre = rows.values(predictions.flatten(1))
         raw_rows = rows.scaled(self.problem.factor, self.problem.shift)
         lower = self.problem.engine.lower_bounds(
-            Work(self.lines(boxes), raw_rows, wanted.to(centre.device), centre, self.threshold)
-        )
+            Work(self.lines(boxes), raw_rows, wanted.to(centre.device), centre, centre.new_full((len(centre),), self.threshold))
+        ).lower
         overshoot = lower > centre + _OVERSHOOT * (1 + centre.abs()) + self.threshold
         if bool((overshoot & torch.isfinite(lower)).any()):
             raise ArithmeticError("a lower bound lies above a value inside its piece; the bound engine is unsound here")
@@ -126,7 +126,7 @@ def make_problem(pipeline: Pipeline, method: Method, dtype: torch.dtype) -> Boun
         UsnError: auto_LiRPA is missing.
     """
     # Only here, since it imports auto_LiRPA.
-    from usncli.certifying.bounds.lirpa_engine import LirpaEngine
+    from usncli.certifying.bounds.lirpa.engine import LirpaEngine
 
     network = pipeline.network
     if not isinstance(network, fx.GraphModule):

@@ -1,4 +1,4 @@
-"""The parts of auto_LiRPA that are used, by name; importing this module imports auto_LiRPA (see `lirpa_import`)."""
+"""The parts of auto_LiRPA that are used, by name; importing this module imports auto_LiRPA (see `patching`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from usncli.certifying.bounds.lirpa_import import import_auto_lirpa
+from usncli.certifying.bounds.lirpa.patching import import_auto_lirpa
 
 _package = import_auto_lirpa()
 

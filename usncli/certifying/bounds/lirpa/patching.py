@@ -5,7 +5,7 @@ The release imports two names that are gone (``numpy.lib.arraysetops.isin`` sinc
 the recursion limit, switches TorchScript's profiling off for the whole process and makes a folder in the user's home.
 The names are lent for the duration of the import, and every one of these effects is undone after it. Nothing stays
 patched: auto_LiRPA's reader of traced graphs, the only part that would use what was lent, is not used (see
-`lirpa_network`).
+`network`).
 """
 
 from __future__ import annotations

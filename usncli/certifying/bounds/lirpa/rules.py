@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from usncli.certifying.bounds.lirpa_parts import LinearBound, operators
+from usncli.certifying.bounds.lirpa.parts import LinearBound, operators
 from usncli.certifying.rewriting.linear_maps import LinearMap
 
 Map = Callable[[Tensor], Tensor]

@@ -12,9 +12,9 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from usncli.certifying.bounds.lines import Lines
-from usncli.certifying.bounds.lirpa_parts import BoundedModule, operators
-from usncli.certifying.bounds.lirpa_perturbation import LinesPerturbation
-from usncli.certifying.bounds.lirpa_rules import (
+from usncli.certifying.bounds.lirpa.parts import BoundedModule, operators
+from usncli.certifying.bounds.lirpa.perturbation import LinesPerturbation
+from usncli.certifying.bounds.lirpa.rules import (
     BoundAffine,
     BoundConcatenation,
     BoundConvolution,

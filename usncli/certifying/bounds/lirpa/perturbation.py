@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.lines import Lines
-from usncli.certifying.bounds.lirpa_parts import LinearBound, perturbations
+from usncli.certifying.bounds.lirpa.parts import LinearBound, perturbations
 
 
 class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from usncli.certifying.bounds.lirpa_import import import_auto_lirpa
+from usncli.certifying.bounds.lirpa.patching import import_auto_lirpa
 from usncli.errors import UsnError
 
 PROBE = """
@@ -18,7 +18,7 @@ state = lambda: (list(warnings.filters), list(logging.getLogger().handlers), log
                  sys.getrecursionlimit(), set(vars(helper)), "appdirs" in sys.modules,
                  "numpy.lib.arraysetops" in sys.modules, torch._C._get_graph_executor_optimize())
 before = state()
-from usncli.certifying.bounds import lirpa_engine
+from usncli.certifying.bounds.lirpa import engine
 assert state() == before, (before, state())
 """
 

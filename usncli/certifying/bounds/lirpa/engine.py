@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, fx
 
 from usncli.certifying.bounds.cuts import Cut, find_cuts
-from usncli.certifying.bounds.engine import Work
+from usncli.certifying.bounds.engine import Bounded, Work
 from usncli.certifying.bounds.lines import Lines
-from usncli.certifying.bounds.lirpa_network import LirpaNetwork
-from usncli.certifying.bounds.lirpa_parts import unoptimised
+from usncli.certifying.bounds.lirpa.network import LirpaNetwork
+from usncli.certifying.bounds.lirpa.parts import unoptimised
 from usncli.certifying.bounds.method import Method
 from usncli.certifying.bounds.rows import Rows
 
@@ -68,10 +68,15 @@ class LirpaEngine:
         values = self._cuts[-1].values
         return int(max(1, min(MOST_PIECES, MEMORY / (values * LINE_TENSORS * self.dtype.itemsize))))
 
-    def lower_bounds(self, work: Work) -> Tensor:
-        """Return lower bounds of the wanted rows, ``(pieces, rows)``; see `BoundEngine.lower_bounds`."""
+    def lower_bounds(self, work: Work) -> Bounded:
+        """Bound the wanted rows; see `BoundEngine.lower_bounds`.
+
+        Where to cut is told from the images alone: along the parameter that moves their pixels more.
+        """
+        split = work.images.lower_slope.abs().flatten(2).sum(dim=2)
+        self._spent = torch.zeros(len(split), dtype=torch.float64, device=self.device)
         with torch.no_grad(), unoptimised():
-            return self._lower_bounds(work)
+            return Bounded(self._lower_bounds(work), split, self._spent)
 
     def crossing_relus(self, images: Lines) -> Tensor:
         """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
@@ -84,6 +89,7 @@ class LirpaEngine:
 
     def _lower_bounds(self, work: Work) -> Tensor:
         self._propagate(work.images)
+        self._spent += self._forward_passes(work.images.lower_slope.shape[1])
         final = self._network.final_node()
         bounds = torch.full_like(work.centre, -torch.inf)
         if self.method == Method.IBP:
@@ -102,7 +108,7 @@ class LirpaEngine:
 
         Where it did not, only pieces of at most half that one's extent are tried again.
         """
-        still_open = (work.wanted & ~(bounds > work.threshold)).any(dim=1) & (work.centre > work.threshold).all(dim=1)
+        still_open = (work.wanted & ~work.proved(bounds)).any(dim=1) & (work.proved(work.centre) | ~work.wanted).all(dim=1)
         extent = work.images.lower_slope.abs().flatten(1).amax(dim=1)
         loose = (self._needed(work, bounds) < SYMBOLS_BELOW).any(dim=1)
         pieces = (still_open & loose & (extent <= self._symbol_extent)).nonzero().squeeze(1)
@@ -112,15 +118,20 @@ class LirpaEngine:
         while start < len(pieces):
             some = pieces[start : start + (at_once if start else 1)]
             self._propagate(selected(work.images, some), SYMBOLS)
+            self._spent[some] += self._forward_passes(work.images.lower_slope.shape[1] + SYMBOLS)
             rows = Rows(*[part[some] for part in work.rows])
             better = torch.maximum(bounds[some], rows.minimum(self._outputs()))
             bounds = bounds.index_put((some,), better)
-            if not start and not bool(((better > work.threshold) | ~work.wanted[some]).all()):
+            if not start and not bool(((better > work.threshold[some].unsqueeze(1)) | ~work.wanted[some]).all()):
                 # A little more than half, so that rounding does not shut out the piece's own halves.
                 self._symbol_extent = 0.51 * float(extent[some[0]])
                 break
             start += len(some)
         return bounds
+
+    def _forward_passes(self, directions: int) -> float:
+        """Return what a forward pass costs in plain ones: the lines' middle, their distance, and each direction."""
+        return 2.0 if self.method == Method.IBP else 2.0 + directions
 
     def _outputs(self) -> Lines:
         linear = self._network.final_node().linear
@@ -150,7 +161,7 @@ class LirpaEngine:
         budget = SPENDING * 3 * self._cuts[-1].cost * len(work.centre)
         last = -1
         while True:
-            open_rows = work.wanted & ~(bounds > work.threshold) & self._worthwhile(work, bounds, entire=entire)
+            open_rows = work.wanted & ~work.proved(bounds) & self._worthwhile(work, bounds, entire=entire)
             pieces = open_rows.any(dim=1).nonzero().squeeze(1)
             if not len(pieces):
                 return bounds
@@ -161,6 +172,7 @@ class LirpaEngine:
             last = position
             chosen = open_rows[pieces].to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
             new = self._backward(self._cuts[position], relu_bounds, work, pieces, chosen)
+            self._spent[pieces] += count * self._cuts[position].cost / self._cuts[-1].cost
             old = bounds[pieces].gather(1, chosen)
             self._learn(work.centre[pieces].gather(1, chosen), old, new)
             bounds = bounds.index_put((pieces.unsqueeze(1), chosen), torch.maximum(old, new))
@@ -178,9 +190,9 @@ class LirpaEngine:
 
     def _needed(self, work: Work, bounds: Tensor) -> Tensor:
         """Return what share of a row's looseness may stay if the row is to close, ``(pieces, rows)``; 1 if closed."""
-        share = (work.centre - work.threshold) / (work.centre - bounds).clamp(min=1e-300)
+        share = (work.centre - work.threshold.unsqueeze(1)) / (work.centre - bounds).clamp(min=1e-300)
         share = torch.where(torch.isnan(share), torch.zeros_like(share), share)
-        return torch.where(work.wanted & ~(bounds > work.threshold), share, torch.ones_like(share))
+        return torch.where(work.wanted & ~work.proved(bounds), share, torch.ones_like(share))
 
     def _learn(self, centre: Tensor, old: Tensor, new: Tensor) -> None:
         """Remember how much of the looseness backward passes leave, over all rows so far, recent ones foremost."""

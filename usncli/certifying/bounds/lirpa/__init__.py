@@ -1,0 +1,1 @@
+"""Bounds by auto_LiRPA, carried in lines that its forward and backward rules share."""
