@@ -15,18 +15,40 @@ class Work(NamedTuple):
     """Pieces of theta to bound, of one image or several.
 
     Attributes:
-        images: lines of the network's normalised input over each piece.
+        images: lines of the network's normalised input over each piece. The parameters of theta are a piece's first
+            directions; those after them are errors, or 0 where the pieces of other images have more.
         rows: what to bound, on the network's raw flattened outputs.
         wanted: ``(pieces, rows)``; rows that are still needed.
         centre: ``(pieces, rows)``, the rows' values at the pieces' centres.
-        threshold: a row is proved once its bound is above this.
+        threshold: ``(pieces,)``; a row is proved once its bound is above this.
     """
 
     images: Lines
     rows: Rows
     wanted: Tensor
     centre: Tensor
-    threshold: float
+    threshold: Tensor
+
+    def proved(self, lower: Tensor) -> Tensor:
+        """Say which rows lower bounds ``(pieces, rows)`` prove; no number proves nothing."""
+        return lower > self.threshold.unsqueeze(1)
+
+
+class Bounded(NamedTuple):
+    """What an engine found out about pieces.
+
+    Attributes:
+        lower: ``(pieces, rows)``, lower bounds; minus infinity where not wanted, or not worth bounding. Any number
+            below the true minimum will do.
+        split: ``(pieces, directions)``, at least 0, on any scale: how much cutting along each direction of the images'
+            lines is expected to lower the looseness. A piece's first directions are theta's; only they can be cut.
+        passes: ``(pieces,)``, float64, the work done for each piece: its multiply-adds as a multiple of those of one
+            pass of the network over one image.
+    """
+
+    lower: Tensor
+    split: Tensor
+    passes: Tensor
 
 
 class BoundEngine(Protocol):
@@ -44,10 +66,10 @@ class BoundEngine(Protocol):
     relus: int
     pieces_at_once: int
 
-    def lower_bounds(self, work: Work) -> Tensor:
-        """Return lower bounds of the wanted rows over each piece, ``(pieces, rows)``.
+    def lower_bounds(self, work: Work) -> Bounded:
+        """Bound the wanted rows over each piece.
 
-        What is not wanted, or not worth bounding, is minus infinity; a bound may be any number below the true minimum.
+        Results of one piece may depend on the other pieces of its batch only in how tight they are.
         """
         ...
 
