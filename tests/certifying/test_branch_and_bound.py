@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Boxes
 from usncli.certifying.branch_and_bound import Bound, Bounds, Budget, Outcome, branch_and_bound
+from usncli.perturbing import Boxes
 
 
 def lipschitz(function: Callable[[Tensor], Tensor], slope: float) -> Bound:

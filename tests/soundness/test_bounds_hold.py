@@ -11,12 +11,12 @@ from tiny_pipelines import captured, sampled_batch_norm
 from torch import Tensor, fx
 
 from usncli.certifying.bounds.engine import Work
-from usncli.certifying.bounds.lines import Boxes, Lines, image_lines, scaled
 from usncli.certifying.bounds.lirpa.engine import LirpaEngine
 from usncli.certifying.bounds.method import Method
 from usncli.certifying.bounds.rows import Rows
 from usncli.certifying.rewriting import rewrite
-from usncli.perturbing import PerturbationRange, parse_range
+from usncli.perturbing import Boxes, Lines, PerturbationRange, parse_range
+from usncli.perturbing.lines import scaled
 
 SHAPE = (2, 10, 9)
 SAMPLES = 500
@@ -74,7 +74,7 @@ def test_every_operation(name: str) -> None:
     region = parse_range("brightness=0.3,contrast=0.3")
     lower = torch.tensor([[-0.3, 0.7], [0.05, 0.9], [-0.01, 0.99], [-0.125, 1.0]], dtype=torch.float64)
     boxes = Boxes(lower, lower + torch.tensor([[0.6, 0.6], [0.05, 0.1], [0.02, 0.02], [0.0, 0.0]]).double())
-    lines = normalised(image_lines(region.perturbation.affine(image), boxes, clip=True))
+    lines = normalised(region.perturbation.enclosure(image, boxes))
     with torch.no_grad():
         rows = random_rows(4, int(network(image).shape[1]))
         centre = centred(network, image, region, boxes, rows)
@@ -99,7 +99,7 @@ def test_smaller_pieces_never_loosen(method: Method) -> None:
     engine = LirpaEngine(network, image, method)
     found = []
     for boxes in (whole, halves):
-        lines = normalised(image_lines(region.perturbation.affine(image), boxes, clip=True))
+        lines = normalised(region.perturbation.enclosure(image, boxes))
         with torch.no_grad():
             rows = random_rows(len(boxes.lower), int(network(image).shape[1]))
             centre = centred(network, image, region, boxes, rows)
@@ -113,7 +113,7 @@ def test_relu_errors_kept_apart_or_not(symbols: int) -> None:
     network, image = rewritten("heatmaps"), eight_bit_image(2)
     region = parse_range("brightness=0.3", clip=False)
     boxes = Boxes(torch.tensor([[-0.3], [0.1]]).double(), torch.tensor([[0.0], [0.2]]).double())
-    lines = normalised(image_lines(region.perturbation.affine(image), boxes, clip=False))
+    lines = normalised(region.perturbation.enclosure(image, boxes))
     engine = LirpaEngine(network, image)
     with torch.no_grad():
         rows = random_rows(2, engine.outputs)
@@ -128,7 +128,7 @@ def test_lines_hold_the_clipped_image() -> None:
     image, region = eight_bit_image(3), parse_range("brightness=0.9,contrast=0.9")
     lower = -0.9 + 1.6 * torch.rand(40, 2, dtype=torch.float64) * torch.tensor([1.0, 0.5]) + torch.tensor([0.0, 1.0])
     boxes = Boxes(lower, lower + 0.3 * torch.rand(40, 2, dtype=torch.float64))
-    lines = image_lines(region.perturbation.affine(image), boxes, clip=True)
+    lines = region.perturbation.enclosure(image, boxes)
     for weights in (torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.0]), torch.tensor([0.3, 0.8]), torch.tensor([1, 1])):
         theta = boxes.lower + weights.double() * (boxes.upper - boxes.lower)
         t = ((theta - boxes.centres()) / boxes.radii().clamp(min=1e-300)).clamp(-1, 1)
@@ -138,7 +138,7 @@ def test_lines_hold_the_clipped_image() -> None:
         assert bool((own + lines.lower - shared <= exact + 1e-12).all())
         assert bool((own + lines.upper + shared >= exact - 1e-12).all())
     one = Boxes(torch.tensor([[0.0, 1.0]]).double(), torch.tensor([[0.0, 1.0]]).double())
-    still = image_lines(region.perturbation.affine(image), one, clip=True)
+    still = region.perturbation.enclosure(image, one)
     assert torch.allclose(still.lower, image, atol=1e-12)
     assert torch.allclose(still.upper, image, atol=1e-12)
 
@@ -148,7 +148,7 @@ def test_a_missing_mean_would_be_noticed() -> None:
     region = parse_range("brightness=0.05", clip=False)
     boxes = Boxes(torch.tensor([[0.0]]).double(), torch.tensor([[0.01]]).double())
     wrong = scaled(
-        image_lines(region.perturbation.affine(image), boxes, clip=False),
+        region.perturbation.enclosure(image, boxes),
         torch.full((1, 1, 1, 1), 2.0),
         torch.zeros(1, 1, 1, 1),
     )
@@ -165,7 +165,7 @@ def test_backward_passes_to_every_cut(name: str) -> None:
     region = parse_range("brightness=0.3,contrast=0.3")
     lower = torch.tensor([[-0.3, 0.7], [0.05, 0.9], [-0.125, 1.0]], dtype=torch.float64)
     boxes = Boxes(lower, lower + torch.tensor([[0.4, 0.5], [0.02, 0.02], [0.0, 0.0]]).double())
-    lines = normalised(image_lines(region.perturbation.affine(image), boxes, clip=True))
+    lines = normalised(region.perturbation.enclosure(image, boxes))
     engine = LirpaEngine(network, image)
     everything = torch.arange(6).expand(3, -1)
     with torch.no_grad():
@@ -189,7 +189,7 @@ def test_the_whole_strategy_closes_rows_that_hold() -> None:
     region = parse_range("contrast=0.4")
     ends = torch.linspace(0.8, 1.0, 65, dtype=torch.float64).unsqueeze(1)
     boxes = Boxes(ends[:-1], ends[1:])
-    lines = normalised(image_lines(region.perturbation.affine(image), boxes, clip=True))
+    lines = normalised(region.perturbation.enclosure(image, boxes))
     engine = LirpaEngine(network, image)
     with torch.no_grad():
         rows = random_rows(64, engine.outputs)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Boxes
 from usncli.certifying.certified_box import Box, certified_box
+from usncli.perturbing import Boxes
 
 
 class Bounds(NamedTuple):

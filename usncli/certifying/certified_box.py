@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Boxes
+from usncli.perturbing import Boxes
 
 _ROUNDING = 1e-12
 

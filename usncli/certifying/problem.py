@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, fx
 
 from usncli.certifying.bounds.engine import BoundEngine, Work
-from usncli.certifying.bounds.lines import Boxes, Lines, image_lines, scaled
 from usncli.certifying.bounds.method import Method
 from usncli.certifying.bounds.rows import Rows
 from usncli.certifying.branch_and_bound import Bounds
@@ -16,7 +15,8 @@ from usncli.certifying.properties import Property
 from usncli.certifying.rewriting import rewrite
 from usncli.errors import UnsupportedOperationError
 from usncli.loading.pipeline import Pipeline
-from usncli.perturbing import PerturbationRange
+from usncli.perturbing import Boxes, Lines, PerturbationRange
+from usncli.perturbing.lines import scaled
 
 _OVERSHOOT = 1e-6
 
@@ -82,7 +82,7 @@ class ImageProblem:
         """Return lines of the network's normalised input over pieces of theta."""
         perturbation = self.region.perturbation
         boxes = Boxes(boxes.lower.to(self.image.device), boxes.upper.to(self.image.device))
-        images = image_lines(perturbation.affine(self.image), boxes, clip=perturbation.clip)
+        images = perturbation.enclosure(self.image, boxes)
         return self.problem.normalised(images)
 
     def bound(self, boxes: Boxes, wanted: Tensor) -> Bounds:

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Boxes
 from usncli.certifying.branch_and_bound import Budget, Outcome, branch_and_bound
 from usncli.certifying.claims import make_claim
 from usncli.certifying.falsify import Target, Witness, search
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem, ImageProblem
 from usncli.certifying.verdicts import QueryRecord, Verdict
-from usncli.perturbing import PerturbationRange
+from usncli.perturbing import Boxes, PerturbationRange
 from usncli.types import Sample
 
 REWRITING_TOLERANCE = 1e-3

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Boxes, image_lines
 from usncli.certifying.bounds.method import Method
 from usncli.certifying.problem import BoundingProblem, make_problem
 from usncli.loading.pipeline import Pipeline
-from usncli.perturbing import PerturbationRange
+from usncli.perturbing import Boxes, PerturbationRange
 from usncli.types import ImageData
 
 PIECES = 100
@@ -61,8 +60,8 @@ def _mean(problem: BoundingProblem, images: Tensor, region: PerturbationRange, p
     boxes = equal_pieces(region, pieces)
     total = 0
     for image in images:
-        affine = region.perturbation.affine(image.unsqueeze(0).to(problem.factor))
+        batch = image.unsqueeze(0).to(problem.factor)
         for lower, upper in zip(torch.split(boxes.lower, 16), torch.split(boxes.upper, 16), strict=True):
-            lines = image_lines(affine, Boxes(lower, upper), clip=region.perturbation.clip)
+            lines = region.perturbation.enclosure(batch, Boxes(lower, upper))
             total += int(problem.engine.crossing_relus(problem.normalised(lines)).sum())
     return total / (len(images) * len(boxes.lower))

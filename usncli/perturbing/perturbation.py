@@ -12,6 +12,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from usncli.perturbing.boxes import Boxes
+from usncli.perturbing.clipping import clipped
+from usncli.perturbing.lines import Lines
+
 
 class AffineImage(NamedTuple):
     """Images as affine functions of theta: ``offset + sum_i theta_i * directions[:, i]``.
@@ -94,6 +98,26 @@ class Perturbation(ABC):
         directions = self.affine(images).directions.unsqueeze(1)
         perturbed = _add_directions(images.unsqueeze(1), directions, shift)
         return self._clipped(perturbed.flatten(0, 1))
+
+    def enclosure(self, image: Tensor, boxes: Boxes) -> Lines:
+        """Enclose one perturbed image over pieces of theta.
+
+        Without clipping the two lines coincide with the image. With it, a pixel that crosses 0 or 1 within the piece
+        gets the parallel lines of `usncli.perturbing.clipping.clipped`.
+
+        Args:
+            image: ``(1, channels, height, width)``, or one image a piece; in [0, 1].
+            boxes: the pieces.
+
+        Returns:
+            Lines of shape ``(channels, height, width)``, in the dtype of ``image``.
+        """
+        form = self.affine(image)
+        centres, radii = boxes.centres().to(image), boxes.radii().to(image)
+        middle = form.offset + (form.directions * centres[:, :, None, None, None]).sum(dim=1)
+        slope = form.directions * radii[:, :, None, None, None]
+        lines = Lines(slope, middle, slope, middle)
+        return clipped(lines) if self.clip else lines
 
     def _clipped(self, images: Tensor) -> Tensor:
         return images.clamp(0.0, 1.0) if self.clip else images

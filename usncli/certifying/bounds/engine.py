@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.rows import Rows
+from usncli.perturbing import Lines
 
 
 class Work(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Lines
+from usncli.perturbing import Lines
 
 
 class Rows(NamedTuple):

@@ -7,11 +7,11 @@ from torch import Tensor, fx
 
 from usncli.certifying.bounds.cuts import Cut, find_cuts
 from usncli.certifying.bounds.engine import Bounded, Work
-from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.lirpa.network import LirpaNetwork
 from usncli.certifying.bounds.lirpa.parts import unoptimised
 from usncli.certifying.bounds.method import Method
 from usncli.certifying.bounds.rows import Rows
+from usncli.perturbing import Lines
 
 ENTIRE = {Method.CROWN, Method.CROWN_IBP}
 """Methods that leave no lines at inner layers: a backward pass has to reach the image."""

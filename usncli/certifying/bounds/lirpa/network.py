@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, cast
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.lirpa.parts import BoundedModule, operators
 from usncli.certifying.bounds.lirpa.perturbation import LinesPerturbation
 from usncli.certifying.bounds.lirpa.rules import (
@@ -26,6 +25,7 @@ from usncli.certifying.bounds.lirpa.rules import (
 )
 from usncli.certifying.rewriting.builder import ADD, CONCATENATE, RELU, SUBTRACT
 from usncli.certifying.rewriting.linear_maps import LinearMap
+from usncli.perturbing import Lines
 
 
 class _GraphParts(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.lines import Lines
 from usncli.certifying.bounds.lirpa.parts import LinearBound, perturbations
+from usncli.perturbing import Lines
 
 
 class LinesPerturbation(perturbations.PerturbationLpNorm):  # type: ignore[misc]
