@@ -16,7 +16,7 @@ from usncli.certifying.bounds.method import Method
 from usncli.certifying.bounds.rows import Rows
 from usncli.certifying.rewriting import rewrite
 from usncli.perturbing import Boxes, Lines, PerturbationRange, parse_range
-from usncli.perturbing.lines import scaled
+from usncli.perturbing.lines import normalised as normalised_by
 
 SHAPE = (2, 10, 9)
 SAMPLES = 500
@@ -65,7 +65,7 @@ def centred(network: fx.GraphModule, image: Tensor, region: PerturbationRange, b
 
 
 def normalised(lines: Lines) -> Lines:
-    return scaled(lines, torch.full((1, 1, 1, 1), 2.0).double(), torch.tensor([[[[-0.8]]]], dtype=torch.float64))
+    return normalised_by(lines, *torch.tensor([0.4, 0.5], dtype=torch.float64).view(2, 1, 1, 1, 1))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -147,10 +147,8 @@ def test_a_missing_mean_would_be_noticed() -> None:
     network, image = rewritten("clamp"), eight_bit_image(4)
     region = parse_range("brightness=0.05", clip=False)
     boxes = Boxes(torch.tensor([[0.0]]).double(), torch.tensor([[0.01]]).double())
-    wrong = scaled(
-        region.perturbation.enclosure(image, boxes),
-        torch.full((1, 1, 1, 1), 2.0),
-        torch.zeros(1, 1, 1, 1),
+    wrong = normalised_by(
+        region.perturbation.enclosure(image, boxes), torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), 0.5)
     )
     with torch.no_grad():
         rows = random_rows(1, int(network(image).shape[1]), count=40)

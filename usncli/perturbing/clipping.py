@@ -3,66 +3,80 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from usncli.perturbing.lines import Lines
+from usncli.perturbing.lines import UNIT, Lines
 
 SHARED_ERRORS = 8
 """Most clipping errors that the lines of an image keep apart."""
+SHARED_ABOVE = 2.0**-40
+"""Clipping errors below this are as good as rounding: not worth a direction."""
 
 
-def clipped(lines: Lines) -> Lines:
-    """Enclose ``clip(z, 0, 1)`` for a z that is itself a line (both lines the same).
+def clipped(slope: Tensor, middle: Tensor, error: Tensor) -> Lines:
+    """Enclose ``clip(z, 0, 1)`` for a z that lies within ``error`` of the line ``slope . t + middle``.
 
-    With z in [l, u]: unchanged where 0 <= l and u <= 1, constant where u <= 0 or l >= 1. Where z crosses 0 only, the
-    lines k z and k (z - l) with k = u / (u - l); where it crosses 1 only, 1 + k (z - 1) above and 1 + k (z - 1) less
-    k (u - 1) below, with k = (1 - l) / (u - l); where it crosses both, k z below and 1 + k (z - 1) above, with
-    k = min(1 / u, 1 / (1 - l)). All are the best parallel lines or, in the last case, valid ones.
+    Let the line run over [l, u]. For any k in [0, 1] the function clip(z) - k z is piecewise linear with corners at 0
+    and 1, so its extremes over [l, u] are among its values at l, u, and 0 and 1 where these lie between: clip(z) lies
+    between k z plus the least and k z plus the greatest of them. The k that brings these closest is
+
+        k = min(u' / (u' - l), (1 - l') / (u - l')), brought into [0, 1], with l' = max(l, 0) and u' = min(u, 1):
+
+    the chord's slope where z crosses 0 or 1, the lesser of 1 / u and 1 / (1 - l) where it crosses both, 1 where it
+    stays between and 0 where it stays outside. As clip is 1-Lipschitz, ``error`` widens the lines as it is.
+
+    Rounding, with u = 2^-53 and m = max(|l|, |u|): l, u err by 3 u m, each of the four values by 2 u (1 + m), the
+    product k . slope by u m, and sums of offsets, shared errors and widening by 6 u (1 + 2 m). We add 32 u (1 + m).
+
+    Args:
+        slope: ``(pieces, dimension, *shape)``, float64.
+        middle: ``(pieces, *shape)``.
+        error: likewise, 0 or above.
     """
-    low, high = lines.minimum(), lines.maximum()
-    crosses_zero, crosses_one = (low < 0) & (high > 0), (low < 1) & (high > 1)
-    inside = (low >= 0) & (high <= 1)
-    width = torch.where(crosses_zero | crosses_one, high - low, torch.ones_like(low))
+    reach = slope.abs().sum(dim=1)
+    low, high = middle - reach, middle + reach
+    lowest, highest = low.clamp(min=0), high.clamp(max=1)
+    factor = torch.minimum(highest / (highest - low), (1 - lowest) / (high - lowest))
+    # Where z is constant at 0 or 1 both are 0 / 0, and any factor serves.
+    factor = factor.nan_to_num(nan=1.0).clamp(0, 1)
+    corners = torch.stack([point.clamp(0, 1) - factor * point for point in _corners(low, high)])
+    least, greatest = corners.amin(dim=0), corners.amax(dim=0)
+    half = (greatest - least) / 2
+    centre = factor * middle + (greatest + least) / 2
+    own = _shared_errors(slope, middle, half)
+    radius = half - own.sum(dim=1) + error + 32 * UNIT * (1 + torch.maximum(low.abs(), high.abs()))
+    slopes = torch.cat([factor.unsqueeze(1) * slope, own], dim=1)
+    return Lines(slopes, centre - radius, slopes, centre + radius)
+
+
+def _corners(low: Tensor, high: Tensor) -> tuple[Tensor, ...]:
+    """Return both ends, and 0 and 1 or the ends nearest to them."""
     zero, one = torch.zeros_like(low), torch.ones_like(low)
-    slope = torch.where(inside, one, zero)
-    slope = torch.where(crosses_zero & ~crosses_one, high / width, slope)
-    slope = torch.where(crosses_one & ~crosses_zero, (1 - low) / width, slope)
-    both = crosses_zero & crosses_one
-    slope = torch.where(both, torch.minimum(1 / high.clamp(min=1), 1 / (1 - low).clamp(min=1)), slope)
-    constant = torch.where((low >= 1) & ~inside, one, zero)
-    lower = torch.where(crosses_one & ~crosses_zero, 1 - slope - slope * (high - 1), constant)
-    upper = torch.where(crosses_zero & ~crosses_one, -slope * low, constant)
-    upper = torch.where(crosses_one, 1 - slope, upper)
-    new_slope = slope.unsqueeze(1) * lines.lower_slope
-    return _with_shared_errors(
-        Lines(new_slope, slope * lines.lower + lower, new_slope, slope * lines.upper + upper), lines
-    )
+    return low, zero.clamp(low, high), one.clamp(low, high), high
 
 
-def _with_shared_errors(clipped_lines: Lines, unclipped: Lines) -> Lines:
-    """Give the clipping error of pixels that move alike a direction of its own, in place of one error a pixel.
+def _shared_errors(slope: Tensor, middle: Tensor, half: Tensor) -> Tensor:
+    """Return directions for the clipping errors of pixels that move alike, ``(pieces, errors, *shape)``.
 
     In an image of 8 bits many pixels have the same value, cross 0 or 1 at the same theta, and are clipped by the same
     curve: they share one error, which then cancels in later layers as one error does. A piece in which more than
-    `SHARED_ERRORS` different values cross keeps an error a pixel.
+    `SHARED_ERRORS` different values cross keeps an error a pixel, and gets zeros here.
+
+    Args:
+        slope: of the lines before clipping.
+        middle: their value at t = 0.
+        half: half the distance between the lines after it, ``(pieces, *shape)``.
     """
-    half = (clipped_lines.upper - clipped_lines.lower) / 2
-    pieces = len(half)
-    curves = torch.cat([unclipped.lower.unsqueeze(1), unclipped.lower_slope], dim=1).flatten(2)
-    flat, directions = half.flatten(1), []
-    for piece in range(pieces):
-        crossing = (flat[piece] != 0).nonzero().squeeze(1)
-        _, group = torch.unique(curves[piece][:, crossing], dim=1, return_inverse=True)
-        count = int(group.max()) + 1 if len(group) else 0
-        shared = flat.new_zeros(count if count <= SHARED_ERRORS else 0, flat.shape[1])
-        if len(shared):
-            shared[group, crossing] = flat[piece][crossing]
-        directions.append(shared)
-    most = max(len(shared) for shared in directions)
-    if not most:
-        return clipped_lines
-    extra = flat.new_zeros(pieces, most, flat.shape[1])
-    for piece, shared in enumerate(directions):
-        extra[piece, : len(shared)] = shared
-    moved = extra.sum(dim=1).view_as(half)
-    slopes = torch.cat([clipped_lines.lower_slope, extra.view(pieces, most, *half.shape[1:])], dim=1)
-    return Lines(slopes, clipped_lines.lower + moved, slopes, clipped_lines.upper - moved)
+    flat = half.flatten(1)
+    curves = torch.cat([middle.unsqueeze(1), slope], dim=1).flatten(2)
+    remaining = flat > SHARED_ABOVE
+    groups: list[Tensor] = []
+    while len(groups) < SHARED_ERRORS and bool(remaining.any()):
+        first = remaining.to(torch.int8).argmax(dim=1).view(-1, 1, 1)
+        alike = (curves == curves.gather(2, first.expand(-1, curves.shape[1], 1))).all(dim=1) & remaining
+        groups.append(torch.where(alike, flat, 0))
+        remaining = remaining & ~alike
+    if not groups:
+        return half.unsqueeze(1)[:, :0]
+    shared = torch.stack(groups, dim=1) * ~remaining.any(dim=1).view(-1, 1, 1)
+    return shared.view(len(half), -1, *half.shape[1:])

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+UNIT = 2.0**-53
+"""Unit roundoff of float64: what one operation may err by, relative to its result."""
 
 
 class Lines(NamedTuple):
@@ -37,15 +41,48 @@ class Lines(NamedTuple):
         return self.upper + self.upper_slope.abs().sum(dim=1)
 
 
-def scaled(lines: Lines, factor: Tensor, shift: Tensor) -> Lines:
-    """Return the lines of ``factor * value + shift``.
+def rounded(lines: Lines, dtype: torch.dtype) -> Lines:
+    """Return parallel float64 lines in a less precise dtype, moved apart by what rounding may change.
+
+    With unit roundoff u of ``dtype``, rounding moves a slope s by u |s| and an offset by u of itself, numbers below the
+    least normal one by less than that one. So a line moves by u (|offset| + |s_1| + ...); we add twice that.
+
+    Args:
+        lines: both of the same slope.
+        dtype: float64 gives the lines as they are.
+    """
+    if dtype == lines.lower.dtype:
+        return lines
+    precision = torch.finfo(dtype)
+    steepness = lines.lower_slope.abs().sum(dim=1)
+    below, above = (
+        precision.eps * (offset.abs() + steepness) + precision.tiny for offset in (lines.lower, lines.upper)
+    )
+    slope = lines.lower_slope.to(dtype)
+    return Lines(slope, (lines.lower - below).to(dtype), slope, (lines.upper + above).to(dtype))
+
+
+def normalised(lines: Lines, mean: Tensor, std: Tensor) -> Lines:
+    """Return lines of ``(value - mean) / std``, rounding included.
+
+    With unit roundoff u, an offset errs by 2 u (|offset| + |mean|) / std, a slope by u of itself; we add twice that.
 
     Args:
         lines: of shape ``(channels, height, width)``.
-        factor: above 0, broadcastable to ``(1, channels, height, width)``.
-        shift: likewise, of any sign.
+        mean: ``(1, channels, 1, 1)``, taken as exact.
+        std: likewise, above 0.
     """
-    lower_slope = factor.unsqueeze(1) * lines.lower_slope
+    lower_slope = lines.lower_slope / std.unsqueeze(1)
     same = lines.upper_slope is lines.lower_slope
-    upper_slope = lower_slope if same else factor.unsqueeze(1) * lines.upper_slope
-    return Lines(lower_slope, factor * lines.lower + shift, upper_slope, factor * lines.upper + shift)
+    upper_slope = lower_slope if same else lines.upper_slope / std.unsqueeze(1)
+    precision = torch.finfo(lines.lower.dtype)
+
+    def error(offset: Tensor, slope: Tensor) -> Tensor:
+        return 2 * precision.eps * ((offset.abs() + mean.abs()) / std + slope.abs().sum(dim=1)) + precision.tiny
+
+    return Lines(
+        lower_slope,
+        (lines.lower - mean) / std - error(lines.lower, lower_slope),
+        upper_slope,
+        (lines.upper - mean) / std + error(lines.upper, upper_slope),
+    )

@@ -8,34 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from usncli.perturbing.boxes import Boxes
-from usncli.perturbing.clipping import clipped
-from usncli.perturbing.lines import Lines
-
-
-class AffineImage(NamedTuple):
-    """Images as affine functions of theta: ``offset + sum_i theta_i * directions[:, i]``.
-
-    Attributes:
-        offset: ``(batch, channels, height, width)``, the images at theta = 0.
-        directions: ``(batch, dimension, channels, height, width)``.
-    """
-
-    offset: Tensor
-    directions: Tensor
-
-    def at(self, theta: Tensor) -> Tensor:
-        """Evaluate at ``theta`` ``(batch, dimension)``, in the dtype and on the device of the images."""
-        return _add_directions(self.offset, self.directions, theta)
+from usncli.perturbing.lines import Lines, rounded
 
 
 @dataclass(frozen=True)
 class Perturbation(ABC):
-    """A semantic perturbation; calling it owns the checks and the clipping, a subclass says only what it does.
+    """A semantic perturbation; its calls own checks, clipping and precision, a subclass says only what it does.
 
     Attributes:
         clip: whether the perturbed image is clipped to [0, 1].
@@ -53,9 +36,33 @@ class Perturbation(ABC):
     def identity(self) -> tuple[float, ...]:
         """The theta that leaves every image unchanged."""
 
+    @property
     @abstractmethod
-    def affine(self, images: Tensor) -> AffineImage:
-        """Return the unclipped perturbed images as affine functions of theta."""
+    def limits(self) -> tuple[tuple[float, float], ...]:
+        """Least and greatest value that each parameter may be given."""
+
+    @abstractmethod
+    def apply(self, images: Tensor, theta: Tensor) -> Tensor:
+        """Return new perturbed images, not yet clipped; leading dimensions broadcast.
+
+        Differentiable in both arguments; at the identity exactly the images.
+
+        Args:
+            images: ``(*batch, channels, height, width)`` in [0, 1].
+            theta: ``(*batch, dimension)``.
+        """
+
+    @abstractmethod
+    def lines(self, image: Tensor, boxes: Boxes) -> Lines:
+        """Enclose one perturbed image, clipped if it is to be, over pieces of theta, in float64.
+
+        The lines hold in exact arithmetic for the very pixels and box ends given: the computation's own rounding widens
+        them.
+
+        Args:
+            image: ``(1 or pieces, channels, height, width)`` in [0, 1], float64.
+            boxes: the pieces, on the image's device.
+        """
 
     @property
     def dimension(self) -> int:
@@ -76,16 +83,15 @@ class Perturbation(ABC):
         Raises:
             ValueError: the images are not four-dimensional floating-point numbers, or theta has another shape.
         """
-        self._check(images, theta, samples=images.shape[0])
-        shift = theta - theta.new_tensor(self.identity)
-        return self._clipped(_add_directions(images, self.affine(images).directions, shift))
+        self._check(images, theta, (str(len(images)),))
+        return self._clipped(images, theta)
 
     def expand(self, images: Tensor, theta: Tensor) -> Tensor:
-        """Perturb every image by every theta.
+        """Perturb every image by several thetas.
 
         Args:
             images: ``(batch, channels, height, width)`` in [0, 1].
-            theta: ``(samples, dimension)``.
+            theta: ``(samples, dimension)``, the same for all images, or ``(batch, samples, dimension)``.
 
         Returns:
             ``(batch * samples, channels, height, width)``, the samples of one image side by side.
@@ -93,60 +99,53 @@ class Perturbation(ABC):
         Raises:
             ValueError: as for a call.
         """
-        self._check(images, theta, samples=None)
-        shift = (theta - theta.new_tensor(self.identity)).unsqueeze(0)
-        directions = self.affine(images).directions.unsqueeze(1)
-        perturbed = _add_directions(images.unsqueeze(1), directions, shift)
-        return self._clipped(perturbed.flatten(0, 1))
+        own = theta.dim() == 3
+        self._check(images, theta, (str(len(images)), "samples") if own else ("samples",))
+        return self._clipped(images.unsqueeze(1), theta if own else theta.unsqueeze(0)).flatten(0, 1)
 
     def enclosure(self, image: Tensor, boxes: Boxes) -> Lines:
         """Enclose one perturbed image over pieces of theta.
 
-        Without clipping the two lines coincide with the image. With it, a pixel that crosses 0 or 1 within the piece
-        gets the parallel lines of `usncli.perturbing.clipping.clipped`.
+        For every theta of a piece there is a t in [-1, 1]^n such that each pixel, clipped if clipping is on, lies
+        between its two lines at t. The first ``dimension`` entries of t are theta's, from the piece's lower corner at
+        -1 to its upper at 1; where there are more, they are errors that several pixels share.
+
+        This holds in exact arithmetic, for the function in real numbers, the pixels that are given and the closed box
+        between the given ends: what the computation rounds is added to the lines. They are computed in float64, and
+        rounded outward where ``image`` is less precise.
 
         Args:
             image: ``(1, channels, height, width)``, or one image a piece; in [0, 1].
-            boxes: the pieces.
+            boxes: the pieces, within the limits of each parameter.
 
         Returns:
-            Lines of shape ``(channels, height, width)``, in the dtype of ``image``.
+            Lines of shape ``(channels, height, width)``, in the dtype and on the device of ``image``; both of the same
+            slope.
+
+        Raises:
+            ValueError: the images are not four-dimensional floating-point numbers, or the boxes have another shape.
         """
-        form = self.affine(image)
-        centres, radii = boxes.centres().to(image), boxes.radii().to(image)
-        middle = form.offset + (form.directions * centres[:, :, None, None, None]).sum(dim=1)
-        slope = form.directions * radii[:, :, None, None, None]
-        lines = Lines(slope, middle, slope, middle)
-        return clipped(lines) if self.clip else lines
+        self._check(image, boxes.lower, (str(len(boxes.lower)),))
+        device = image.device
+        lines = self.lines(image.double(), Boxes(boxes.lower.to(device), boxes.upper.to(device)))
+        return rounded(lines, image.dtype)
 
-    def _clipped(self, images: Tensor) -> Tensor:
-        return images.clamp(0.0, 1.0) if self.clip else images
+    def _clipped(self, images: Tensor, theta: Tensor) -> Tensor:
+        perturbed = self.apply(images, theta)
+        return torch.clamp_(perturbed, 0.0, 1.0) if self.clip else perturbed
 
-    def _check(self, images: Tensor, theta: Tensor, samples: int | None) -> None:
+    def _check(self, images: Tensor, theta: Tensor, rows: tuple[str, ...]) -> None:
         if images.dim() != 4 or not images.is_floating_point():
             raise ValueError(
                 "images: expected floating-point numbers of shape (batch, channels, height, width), "
                 f"got {images.dtype} of shape {tuple(images.shape)}"
             )
-        rows = theta.shape[0] if samples is None and theta.dim() else samples
-        if tuple(theta.shape) != (rows, self.dimension) or not theta.is_floating_point():
+        wanted = (*rows, str(self.dimension))
+        fits = len(wanted) == theta.dim() and all(
+            name in ("samples", str(size)) for name, size in zip(wanted, theta.shape, strict=True)
+        )
+        if not fits or not theta.is_floating_point():
             raise ValueError(
-                f"theta: expected floating-point numbers of shape ({'samples' if samples is None else samples}, "
-                f"{self.dimension}) for {', '.join(self.parameters)}, got {theta.dtype} of shape {tuple(theta.shape)}"
+                f"theta: expected floating-point numbers of shape ({', '.join(wanted)}) for "
+                f"{', '.join(self.parameters)}, got {theta.dtype} of shape {tuple(theta.shape)}"
             )
-
-
-def _add_directions(images: Tensor, directions: Tensor, theta: Tensor) -> Tensor:
-    """Return ``images + sum_i theta_i * directions_i``; leading dimensions broadcast.
-
-    Sums elementwise instead of by a matrix product: a GPU may round the latter to TF32.
-
-    Args:
-        images: ``(*batch, channels, height, width)``.
-        directions: ``(*batch, dimension, channels, height, width)``.
-        theta: ``(*batch, dimension)``.
-    """
-    theta = theta.to(images)
-    for index in range(theta.shape[-1]):
-        images = images + theta[..., index, None, None, None] * directions[..., index, :, :, :]
-    return images
