@@ -80,16 +80,11 @@ def perturbed_batch(
         theta: ``(images or 1, 1 + samples, dimension)``; at the identity an image comes out as it is.
         workspace: holds the result until it is used for the next batch.
     """
-    perturbation, theta = perturbation_range.perturbation, theta.to(images)
+    perturbation, theta = perturbation_range.perturbation, theta.expand(len(images), -1, -1)
     result = workspace.take("images", images, images.shape[0], theta.shape[1], *images.shape[1:])
     step = max(1, chunk_size(images.device) // 4 // max(1, result[0].numel()))
     for first in range(0, images.shape[0], step):
-        piece = images[first : first + step]
-        if len(theta) == 1:
-            perturbed = perturbation.expand(piece, theta[0])
-        else:
-            own = theta[first : first + step].flatten(0, 1)
-            perturbed = perturbation(piece.repeat_interleave(theta.shape[1], dim=0), own)
+        perturbed = perturbation.expand(images[first : first + step], theta[first : first + step])
         result[first : first + step] = perturbed.view_as(result[first : first + step])
     return result.flatten(0, 1)
 
