@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
-from usncli.certifying.rewriting.builder import RELU
+from usncli.certifying.rewriting.activation import Activation
+from usncli.certifying.rewriting.linear_maps import TransposedConvolution, Weighted
+from usncli.loading.operations import module_of
 
 
 class Cut(NamedTuple):
@@ -44,31 +46,34 @@ def find_cuts(network: fx.GraphModule, example: Tensor) -> tuple[Cut, ...]:
     nodes = [node for node in network.graph.nodes if node.op != "output"]
     sizes = {node: interpreter.env[node].numel() for node in nodes}
     costs = {node: _cost(network, node, sizes) for node in nodes}
-    starts = [position for position, node in enumerate(nodes) if node.target is RELU]
-    return tuple(_cut(nodes, start, sizes, costs) for start in [*reversed(starts), 1])
+    relus = {node for node in nodes if isinstance(module_of(network, node), Activation)}
+    starts = [position for position, node in enumerate(nodes) if node in relus]
+    return tuple(_cut(nodes[start:], relus, sizes, costs) for start in [*reversed(starts), 1])
 
 
-def _cut(nodes: Sequence[fx.Node], start: int, sizes: Mapping[fx.Node, int], costs: Mapping[fx.Node, float]) -> Cut:
-    after = nodes[start:]
+def _cut(
+    after: Sequence[fx.Node],
+    every_relu: Set[fx.Node],
+    sizes: Mapping[fx.Node, int],
+    costs: Mapping[fx.Node, float],
+) -> Cut:
+    relus = [node for node in after if node in every_relu]
     inside = set(after)
     border = {source for node in after for source in node.all_input_nodes if source not in inside}
     return Cut(
         tuple(sorted(node.name for node in border)),
-        tuple(node.name for node in after if node.target is RELU),
+        tuple(node.name for node in relus),
         sum(costs[node] for node in after),
-        sum(sizes[node] for node in after if node.target is RELU) + 3 * max(sizes[node] for node in [*after, *border]),
+        sum(sizes[node] for node in relus) + 3 * max(sizes[node] for node in [*after, *border]),
         sum(sizes[node] for node in after),
-        sum(sizes[node] for node in after if node.target is RELU),
+        sum(sizes[node] for node in relus),
     )
 
 
 def _cost(network: fx.GraphModule, node: fx.Node, sizes: Mapping[fx.Node, int]) -> float:
     """Return the multiply-adds of a node; the nodes without weights count a few a value."""
-    layer = network.get_submodule(str(node.target)) if node.op == "call_module" else None
-    layer = getattr(layer, "layer", layer)
-    if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
-        transposed = isinstance(layer, nn.modules.conv._ConvTransposeNd)
-        values = sizes[node.all_input_nodes[0]] if transposed else sizes[node]
-        channels = layer.weight.shape[0]
-        return float(values * (layer.weight.numel() / channels))
+    layer = module_of(network, node)
+    if isinstance(layer, Weighted):
+        values = sizes[node.all_input_nodes[0]] if isinstance(layer, TransposedConvolution) else sizes[node]
+        return float(values * (layer.weight.numel() / layer.weight.shape[0]))
     return 4.0 * sizes[node]

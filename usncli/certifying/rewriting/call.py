@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from usncli.certifying.rewriting.builder import NetworkBuilder
+from usncli.certifying.rewriting.vocabulary import CannotRewriteError
 
 Value = fx.Node | Tensor | float | int | bool | None | list[Any] | tuple[Any, ...]
 """An argument: a node of the new network, a constant tensor, or what the overload's schema takes."""
-
-
-class CannotRewriteError(Exception):
-    """Raised by a rule, with the reason, for an operation that it cannot write exactly."""
 
 
 class Call(NamedTuple):
@@ -66,18 +63,32 @@ class Call(NamedTuple):
         value = self.arguments[name]
         if isinstance(value, fx.Node):
             raise CannotRewriteError(f"{name} depends on the image")
-        tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-        if tensor.dim() == self.result.dim():
-            if tensor.shape[0] != 1:
-                raise CannotRewriteError(f"{name} has a batch dimension of {tensor.shape[0]}")
-            tensor = tensor[0]
-        return self.builder.constant(tensor)
+        tensor = self.builder.constant(value)
+        return same_for_all(tensor) if tensor.dim() == self.result.dim() else tensor
 
     def shape(self, name: str = "self") -> torch.Size:
         """Return a tensor argument's shape, its batch dimension included."""
         example: Tensor = self.examples[name]
         return example.shape
 
-    def unchanged_shape(self, name: str) -> bool:
-        """Say whether the result has the shape of an argument."""
-        return bool(self.shape(name) == self.result.shape)
+    def broadcast(self, name: str) -> fx.Node:
+        """Return an argument that depends on the image, broadcast to the result's shape.
+
+        Raises:
+            CannotRewriteError: it does not depend on the image, or its images would meet another axis.
+        """
+        node, shape = self.node(name), self.shape(name)
+        if len(shape) != self.result.dim() or shape[0] != self.result.shape[0]:
+            raise CannotRewriteError(f"{name} is broadcast across the batch")
+        return self.builder.broadcast(node, shape[1:], self.result.shape[1:])
+
+
+def same_for_all(constant: Tensor) -> Tensor:
+    """Return a constant with a batch dimension without it.
+
+    Raises:
+        CannotRewriteError: it differs from image to image.
+    """
+    if not bool((constant == constant[:1]).all()):
+        raise CannotRewriteError("a constant differs from image to image of a batch")
+    return constant[0]

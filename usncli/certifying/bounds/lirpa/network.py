@@ -23,8 +23,10 @@ from usncli.certifying.bounds.lirpa.rules import (
     BoundSum,
     SymbolBook,
 )
-from usncli.certifying.rewriting.builder import ADD, CONCATENATE, RELU, SUBTRACT
-from usncli.certifying.rewriting.linear_maps import LinearMap
+from usncli.certifying.rewriting.activation import Activation, Function
+from usncli.certifying.rewriting.builder import ADD, CONCATENATE, SUBTRACT
+from usncli.certifying.rewriting.linear_maps import Convolution, Linear, LinearMap, Weighted
+from usncli.loading.operations import module_of
 from usncli.perturbing import Lines
 
 
@@ -76,9 +78,11 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
     def _operation(self, model: fx.GraphModule, node: fx.Node, nodes: dict[fx.Node, Any], parts: _GraphParts) -> Any:
         inputs = [nodes[source] for source in node.all_input_nodes]
         attributes: dict[str, Any] = {"device": self.device}
-        if node.op == "call_module":
-            operation = self._layer(model.get_submodule(str(node.target)), inputs, node.name, parts)
-        elif node.target is RELU:
+        layer = module_of(model, node)
+        if isinstance(layer, LinearMap):
+            operation = self._affine(layer, inputs, node.name, parts)
+        elif isinstance(layer, Activation):
+            assert layer.function is Function.RELU, layer
             operation = BoundReluLines(attributes, inputs, 0, self.bound_opts)
         elif node.target in (ADD, SUBTRACT):
             kind = BoundSum if node.target is ADD else BoundDifference
@@ -91,25 +95,19 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
             operation = BoundConcatenation(attributes, listed, 0, self.bound_opts)
         return _register(operation, node.name, parts.operations)
 
-    def _layer(self, layer: nn.Module, inputs: list[Any], name: str, parts: _GraphParts) -> Any:
-        if isinstance(layer, LinearMap):
+    def _affine(self, layer: LinearMap, inputs: list[Any], name: str, parts: _GraphParts) -> Any:
+        """Use auto_LiRPA's own rules where they know the layer; they keep to what few weights of it matter."""
+        attributes = _attributes(layer) if isinstance(layer, Weighted) else None
+        if attributes is None:
             return BoundAffine(layer, inputs, self.bound_opts, self.device)
-        for key in ("weight", "bias"):
-            tensor = getattr(layer, key)
+        assert isinstance(layer, Weighted), layer
+        bias = None if layer.shift is None else layer.shift.flatten()
+        for key, tensor in (("weight", layer.weight), ("bias", bias)):
             if tensor is not None:
-                inputs.append(_register(operators.BoundParams(f"{name}.{key}", tensor), f"{name}_{key}", parts.inputs))
-        attributes: dict[str, Any] = {"device": self.device}
-        if isinstance(layer, nn.Linear):
-            return BoundLinearLayer({**attributes, "transB": 1}, inputs, 0, self.bound_opts)
-        assert isinstance(layer, nn.Conv2d), layer
-        vertical, horizontal = cast(tuple[int, int], layer.padding)
-        attributes.update(
-            pads=[vertical, horizontal, vertical, horizontal],
-            strides=list(layer.stride),
-            dilations=list(layer.dilation),
-            group=layer.groups,
-        )
-        return BoundConvolution(attributes, inputs, 0, self.bound_opts)
+                parameter = operators.BoundParams(f"{name}.{key}", nn.Parameter(tensor, requires_grad=False))
+                inputs.append(_register(parameter, f"{name}_{key}", parts.inputs))
+        kind = BoundLinearLayer if isinstance(layer, Linear) else BoundConvolution
+        return kind({"device": self.device, **attributes}, inputs, 0, self.bound_opts)
 
     @property
     def image_name(self) -> str:
@@ -207,6 +205,23 @@ class LirpaNetwork(BoundedModule):  # type: ignore[misc]
     def check_IBP_first_linear(self, node: Any) -> bool:  # noqa: N802
         """Never bound the first layer from a box around the image: its pixels move together."""
         return False
+
+
+def _attributes(layer: Weighted) -> dict[str, Any] | None:
+    """Return what auto_LiRPA's rule for the layer needs to know; None if it has none."""
+    if isinstance(layer, Linear):
+        return {"transB": 1} if layer.input_axes == 1 else None
+    if not isinstance(layer, Convolution) or layer.weight.dim() != 4:
+        return None
+    geometry = layer.geometry
+    if geometry.dilation[0] != geometry.dilation[1]:
+        return None
+    return {
+        "pads": [*geometry.padding, *geometry.padding],
+        "strides": list(geometry.stride),
+        "dilations": list(geometry.dilation),
+        "group": geometry.groups,
+    }
 
 
 def _register(node: Any, name: str, collection: list[Any]) -> Any:

@@ -82,10 +82,7 @@ class BoundAffine(operators.Bound):  # type: ignore[misc]
             return None, 0
         assert isinstance(coefficients, Tensor), type(coefficients)
         rows = coefficients.shape[:2]
-        flat = coefficients.flatten(0, 1)
-        with torch.enable_grad():
-            origin = flat.new_zeros(flat.shape[0], *self.input_shape[1:]).requires_grad_(True)
-            (before,) = torch.autograd.grad(self.layer.linear(origin), origin, flat)
+        before = self.layer.transposed(coefficients.flatten(0, 1))
         shift = self.layer.shift
         bias = 0.0 if shift is None else (coefficients * shift).reshape(*rows, -1).sum(dim=2)
         return before.reshape(*rows, *before.shape[1:]), bias
