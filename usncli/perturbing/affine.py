@@ -58,14 +58,15 @@ class AffinePerturbation(Perturbation):
         Rounding, with u = 2^-53, centre c and radius r of the piece: the direction given is d (1 + e), |e| <= u, so the
         sum over n <= 2 parameters ``offset + c_1 d_1 + c_2 d_2`` errs by at most (n + 2) u times its absolute terms,
         and each slope ``r_i d_i`` by 2 u of itself, to first order. Together at most 4 u m, where m is the sum
-        of |offset| and (|c_i| + r_i) |d_i|. We add 8 u m, which covers the higher orders and m's own rounding.
+        of |offset| and (|c_i| + r_i) |d_i|. We add 8 u m, which covers the higher orders and m's own rounding, and the
+        least normal number for products below it.
         """
         form = self.affine(image)
         directions = torch.stack([direction.expand_as(form.offset) for direction in form.directions], dim=1)
         centres, radii = (part[:, :, None, None, None] for part in (boxes.centres(), boxes.radii()))
         middle = form.offset + (directions * centres).sum(dim=1)
         magnitude = form.offset.abs() + (directions.abs() * (centres.abs() + radii)).sum(dim=1)
-        slope, error = directions * radii, 8 * UNIT * magnitude
+        slope, error = directions * radii, 8 * UNIT * magnitude + torch.finfo(image.dtype).tiny
         if self.clip:
             return clipped(slope, middle, error)
         return Lines(slope, middle - error, slope, middle + error)

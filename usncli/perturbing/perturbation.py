@@ -123,9 +123,14 @@ class Perturbation(ABC):
             slope.
 
         Raises:
-            ValueError: the images are not four-dimensional floating-point numbers, or the boxes have another shape.
+            ValueError: the images are not four-dimensional floating-point numbers, or not one or as many as the boxes,
+                or the boxes have another dimension.
         """
         self._check(image, boxes.lower, (str(len(boxes.lower)),))
+        if len(image) not in (1, len(boxes.lower)):
+            raise ValueError(
+                f"images: expected 1 image, or one for each of the {len(boxes.lower)} pieces, got {len(image)}"
+            )
         device = image.device
         lines = self.lines(image.double(), Boxes(boxes.lower.to(device), boxes.upper.to(device)))
         return rounded(lines, image.dtype)

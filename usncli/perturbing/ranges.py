@@ -16,6 +16,8 @@ from usncli.perturbing.photometric import Brightness, BrightnessContrast, Contra
 
 NAMES = ("brightness", "contrast", "gamma")
 """Parameters that ``--perturb`` knows."""
+ROUNDING = 1e-12
+"""How far an end may lie beyond a limit: 1 - 0.9 is a little less than 0.1."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _check(origin: str, parameter: _Parameter, interval: tuple[float, float]) ->
         raise ConfigurationError(
             f"{origin}: expected a range of {name} that holds {identity:g} (no change), got {lower:g}:{upper:g}"
         )
-    if lower < least or upper > greatest:
+    if lower < least - ROUNDING or upper > greatest + ROUNDING:
         raise ConfigurationError(f"{origin}: expected {name} within {least:g}:{greatest:g}, got {lower:g}:{upper:g}")
 
 
