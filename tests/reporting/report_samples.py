@@ -82,12 +82,14 @@ def queries(image: str = "images/0001.png") -> tuple[QueryRecord, ...]:
     bright, joint = "brightness=0.1", "brightness=0.05,contrast=0.8:1.3"
     proved = {"certified_lower": (-0.05,), "certified_upper": (0.1,)}
     return (
-        QueryRecord(image, 0, bright, Verdict.CERTIFIED, 0.25, 0.5, 12, 1.5, 1.0, (-0.1,), (0.1,)),
-        QueryRecord(image, 0, joint, Verdict.FALSIFIED, -0.125, 0.5, 7, 0.25, 0.5, witness=(0.0123, 1.2345)),
-        QueryRecord("images/0002.png", 1, bright, Verdict.UNKNOWN, 0.01, 0.5, 999, 60.0, 0.75, **proved),
+        QueryRecord(image, 0, bright, Verdict.CERTIFIED, 0.25, 0.5, 12, 150.5, 1.5, 1.0, (-0.1,), (0.1,)),
+        QueryRecord(image, 0, joint, Verdict.FALSIFIED, -0.125, 0.5, 7, 70.0, 0.25, 0.5, witness=(0.0123, 1.2345)),
+        QueryRecord("images/0002.png", 1, bright, Verdict.UNKNOWN, 0.01, 0.5, 999, 12000.0, 60.0, 0.75, **proved),
         QueryRecord("images/0002.png", 1, joint, Verdict.MISCLASSIFIED, -1.0, -1.0),
         QueryRecord("images/0003.png", 2, bright, Verdict.ERROR, message="ZeroDivisionError: division by zero"),
-        QueryRecord("images/0003.png", 2, joint, Verdict.CERTIFIED, 0.5, 0.5, 3, 0.75, 1.0, (0.0, 0.8), (0.1, 1.3)),
+        QueryRecord(
+            "images/0003.png", 2, joint, Verdict.CERTIFIED, 0.5, 0.5, 3, 30.0, 0.75, 1.0, (0.0, 0.8), (0.1, 1.3)
+        ),
     )
 
 

@@ -22,7 +22,7 @@ def test_every_kind_in_every_format(kind: str, name: str, tmp_path: Path) -> Non
     if name == "json":
         record = json.loads(text)
         assert record["kind"] == kind
-        assert record["schema_version"] == 1
+        assert record["schema_version"] == (2 if kind == "certify" else 1)
         assert record == RECORDS[kind]()
     else:
         assert f"run-{kind}" in text.replace("\\", "")

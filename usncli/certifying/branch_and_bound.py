@@ -1,12 +1,13 @@
-"""Branch and bound over a box of one or two parameters: bisect what is not proved, until all is or the budget ends.
+"""Branch and bound over a box of one or two parameters: cut what is not proved, until all is or the budget ends.
 
-The loop knows no bound engine and no network: it is given two functions. It is deterministic but for the clock.
+A `Search` holds the pieces of one query. It knows no bound engine, no network and no clock: whoever runs it takes a
+round of pieces, bounds them in whatever batches, and gives the results back. A round is settled as a whole, so that how
+its pieces were batched, and with what others, changes nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,182 +15,221 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.certified_box import Box, certified_box
+from usncli.certifying.scaling import ScaledRange, below
+from usncli.certifying.splitting import cut, parts_needed, share_that_may_stay
 from usncli.perturbing import Boxes
 
+DANGEROUS = 4
+"""One in so many pieces of a round is taken for its small margin, the others for being near the identity."""
+HOPELESS_WIDTH = 2.0**-12
+"""Share of the range's width at which a piece is left alone if the row fails to pass the threshold at its centre."""
+NARROWEST = 2.0**-44
+"""Width, as a share of the range's largest end, below which a piece is not cut: its parts' edges would coincide."""
 
-class Bounds(NamedTuple):
-    """What is known of a batch of pieces.
+
+class Pieces(NamedTuple):
+    """Pieces of theta that are not proved.
 
     Attributes:
-        lower: lower bounds of the wanted rows over each piece, ``(pieces, rows)``; minus infinity where unknown.
-        centre_margins: the property's margin at each piece's centre, ``(pieces,)``.
+        boxes: ``(pieces, dimension)``.
+        wanted: ``(pieces, rows)``, bool; rows that are not proved on a piece that holds this one.
+        margins: ``(pieces,)``, the least margin known close by; small is dangerous.
+    """
+
+    boxes: Boxes
+    wanted: Tensor
+    margins: Tensor
+
+    def take(self, which: Tensor) -> Pieces:
+        """Return some pieces, by index or mask."""
+        return Pieces(Boxes(self.boxes.lower[which], self.boxes.upper[which]), self.wanted[which], self.margins[which])
+
+
+class Found(NamedTuple):
+    """What bounding pieces has shown, on the CPU.
+
+    Attributes:
+        lower: lower bounds of the rows, ``(pieces, rows)``; minus infinity or no number where unknown.
+        centre: the rows' values at the pieces' centres, ``(pieces, rows)``.
+        margins: the property's margin at the centres, ``(pieces,)``.
+        split: how much cutting along each parameter is expected to help, ``(pieces, dimension)``.
+        passes: work done, in passes of the network, ``(pieces,)``.
     """
 
     lower: Tensor
-    centre_margins: Tensor
-
-
-Bound = Callable[[Boxes, Tensor], Bounds]
-"""Bounds pieces, given which rows of each are wanted, ``(pieces, rows)``."""
-Confirm = Callable[[Tensor], bool]
-"""Says whether a theta ``(dimension,)`` is a real counterexample; it keeps the witness itself."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When to give up.
-
-    Attributes:
-        deadline: reading of ``clock`` after which no batch is started.
-        pieces: most pieces to bound.
-        batch: pieces bounded at once.
-        first_pieces: equal pieces along the first parameter to start from, a power of two; saves the coarse levels.
-        clock: seconds.
-    """
-
-    deadline: float
-    pieces: int
-    batch: int
-    clock: Callable[[], float]
-    first_pieces: int = 1
+    centre: Tensor
+    margins: Tensor
+    split: Tensor
+    passes: Tensor
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a search ended.
+    """How far a search has come.
 
     Attributes:
-        proved: every piece was proved.
-        falsified: a counterexample was confirmed.
+        proved: every piece is proved.
         pieces: pieces bounded.
-        certified_fraction: share of the box's volume that is proved.
+        certified_fraction: share of the range's volume that is proved.
         certified_box: the largest proved box around the identity that was found; None if there is none.
-        worst: least lower bound of the proved pieces if all are proved; else the least margin met at a centre.
+        certified_scale: the largest scale at which the whole range is proved; 0 if none.
+        worst: least lower bound of the proved rows if all are proved; else the least margin met at a centre.
+        partition: the proved pieces, disjoint but for their edges.
     """
 
     proved: bool
-    falsified: bool
     pieces: int
     certified_fraction: float
     certified_box: Box | None
+    certified_scale: float
     worst: float
+    partition: Boxes
 
 
-class _Piece(NamedTuple):
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    wanted: Tensor
-    depth: int
-
-
-class _State:
-    """Pieces proved and open, and the least values met."""
-
-    def __init__(self, opened: Sequence[_Piece]) -> None:
-        self.open = deque(opened)
-        self.proved: list[_Piece] = []
-        self.pieces = 0
-        self.least_bound = float("inf")
-        self.least_centre = float("inf")
-        self.falsified = False
-
-
-def branch_and_bound(
-    box: Boxes, identity: Tensor, rows: int, functions: tuple[Bound, Confirm], threshold: float, budget: Budget
-) -> Outcome:
-    """Prove that all rows stay above a threshold over a box, or find where the property fails.
+class Search:
+    """The pieces of one query: open, stuck and proved.
 
     Args:
-        box: one box, ``(1, dimension)``.
-        identity: ``(dimension,)``, the theta around which a certified box is reported; within the box.
-        rows: number of rows.
-        functions: how to bound pieces, and how to confirm a counterexample.
-        threshold: a row counts as proved where its bound is above this, 0 or more.
-        budget: when to give up.
+        region: the range of theta.
+        start: pieces that cover the range, disjoint but for their edges.
     """
-    bound, confirm = functions
-    state = _State(_first_pieces(box, rows, budget.first_pieces))
-    while state.open and not state.falsified and state.pieces < budget.pieces and budget.clock() < budget.deadline:
-        batch = [state.open.popleft() for _ in range(min(budget.batch, len(state.open), budget.pieces - state.pieces))]
-        boxes = _boxes(batch)
-        bounds = bound(boxes, torch.stack([piece.wanted for piece in batch]))
-        state.pieces += len(batch)
-        _settle(state, batch, boxes, bounds, threshold, confirm)
-    return _outcome(state, box, identity)
 
+    def __init__(self, region: ScaledRange, start: Pieces) -> None:
+        self.region = region
+        self.open = start
+        self.scale = 1.0
+        self.pieces = 0
+        self.least_bound = self.least_margin = float("inf")
+        self._stuck = start.take(torch.zeros(0, dtype=torch.int64))
+        self._proved: list[Boxes] = []
 
-def _first_pieces(box: Boxes, rows: int, count: int) -> list[_Piece]:
-    pieces = [_Piece(tuple(box.lower[0].tolist()), tuple(box.upper[0].tolist()), torch.ones(rows, dtype=torch.bool), 0)]
-    while len(pieces) < count:
-        pieces = [child for piece in pieces for child in _bisect(piece, piece.wanted)]
-    return pieces
+    @property
+    def over(self) -> bool:
+        """Whether no piece can be bounded any more."""
+        return not len(self.open.margins)
 
+    @property
+    def unproved(self) -> Pieces:
+        """Pieces that are not proved: open ones, and those that cannot be cut any further."""
+        return _joined(self.open, self._stuck)
 
-def _settle(
-    state: _State, batch: Sequence[_Piece], boxes: Boxes, bounds: Bounds, threshold: float, confirm: Confirm
-) -> None:
-    """Close proved pieces; put the halves of the others at the end, without the rows that are proved."""
-    lower, margins = bounds.lower.cpu(), bounds.centre_margins.cpu()
-    state.least_centre = min(state.least_centre, float(margins.min()))
-    for index, piece in enumerate(batch):
-        proved = lower[index] > threshold
+    def next_round(self, most: int) -> Pieces:
+        """Take up to so many open pieces: those nearest to the identity, and among them a share of dangerous ones.
+
+        Near ones first, so that a budget that ends leaves a proved range around the identity; dangerous ones too, since
+        a counterexample ends the search.
+        """
+        count = len(self.open.margins)
+        if count <= most:
+            taken, self.open = self.open, self.open.take(torch.zeros(0, dtype=torch.int64))
+            return taken
+        near = self.region.scales(self.open.boxes)
+        near[self.open.margins.argsort(stable=True)[: most // DANGEROUS]] = -1
+        order = near.argsort(stable=True)
+        taken, self.open = self.open.take(order[:most]), self.open.take(order[most:].sort().values)
+        return taken
+
+    def put_back(self, pieces: Pieces) -> None:
+        """Open pieces again that were taken and not bounded."""
+        self.open = _joined(self.open, pieces)
+
+    def settle(self, pieces: Pieces, found: Found, threshold: float) -> None:
+        """Close the pieces of a round that are proved; cut the others, without the rows that are proved.
+
+        Args:
+            pieces: as `next_round` gave them.
+            found: of the same pieces.
+            threshold: a row is proved where its bound is above this.
+        """
+        self.pieces += len(pieces.margins)
+        self.least_margin = min(self.least_margin, float(found.margins.min()))
+        closing = pieces.wanted & (found.lower > threshold)
+        if bool(closing.any()):
+            self.least_bound = min(self.least_bound, float(found.lower[closing].min()))
+        wanted = pieces.wanted & ~closing
+        unproved = wanted.any(dim=1)
+        proved = ~unproved
         if bool(proved.any()):
-            state.least_bound = min(state.least_bound, float(lower[index][proved].min()))
-        wanted = piece.wanted & ~proved
-        if not bool(wanted.any()):
-            state.proved.append(piece)
-            continue
-        if not float(margins[index]) > 0 and confirm(boxes.centres()[index]):
-            state.falsified = True
-            return
-        state.open.extend(_bisect(piece, wanted))
+            self._proved.append(Boxes(pieces.boxes.lower[proved], pieces.boxes.upper[proved]))
+        if bool(unproved.any()):
+            self._cut(
+                Pieces(pieces.boxes, wanted, found.margins).take(unproved),
+                Found(*[part[unproved] for part in found]),
+                threshold,
+            )
+
+    def shrink(self, scale: float) -> None:
+        """Give up what lies beyond the range at a smaller scale; pieces across its edge keep their inner part."""
+        self.scale = scale
+        box = self.region.box(scale)
+        self.open, self._stuck = _within(self.open, box), _within(self._stuck, box)
+
+    def reopen(self) -> None:
+        """Open the pieces that were left alone, for another engine."""
+        self.open, self._stuck = self.unproved, self._stuck.take(torch.zeros(0, dtype=torch.int64))
+
+    def outcome(self) -> Outcome:
+        """Say how far the search has come."""
+        unproved, partition = self.unproved.boxes, joined_boxes(self._proved, len(self.region.identity))
+        proved = not len(unproved.lower) and self.scale >= 1
+        fraction = float(self.region.shares(partition).sum())
+        scale = min([self.scale, *self.region.scales(unproved).tolist()]) if len(partition.lower) else 0.0
+        return Outcome(
+            proved=proved,
+            pieces=self.pieces,
+            # Rounding must not make a part look like the whole.
+            certified_fraction=1.0 if proved else min(fraction, 1 - 1e-12),
+            certified_box=certified_box(partition, self.region.identity) if len(partition.lower) else None,
+            certified_scale=1.0 if proved else below(scale),
+            worst=self.least_bound if proved else self.least_margin,
+            partition=partition,
+        )
+
+    def _cut(self, pieces: Pieces, found: Found, threshold: float) -> None:
+        """Put the parts of unproved pieces with the open ones, and aside what is not worth cutting."""
+        boxes = pieces.boxes
+        largest = torch.maximum(self.region.lower.abs(), self.region.upper.abs())
+        can_be_cut = (boxes.upper - boxes.lower) > NARROWEST * largest
+        hopeless = ((found.centre <= threshold) & pieces.wanted).any(dim=1)
+        small = (self.region.relative_widths(boxes) < HOPELESS_WIDTH).all(dim=1)
+        stuck = ~can_be_cut.any(dim=1) | (hopeless & small)
+        share = share_that_may_stay(found.lower, found.centre, threshold, pieces.wanted)
+        parts = parts_needed(share, torch.where(can_be_cut, found.split, 0))
+        parts = torch.where(can_be_cut, parts, 1)
+        # The most useful cut may be along a parameter that has no width left.
+        alone = ~stuck & (parts.prod(dim=1) == 1)
+        parts = torch.where(alone.unsqueeze(1) & can_be_cut, 2, parts)
+        rest = pieces.take(~stuck)
+        children, parent = cut(rest.boxes, parts[~stuck])
+        opened = Pieces(children, rest.wanted[parent], rest.margins[parent])
+        self.open = _joined(self.open, opened)
+        self._stuck = _joined(self._stuck, pieces.take(stuck))
 
 
-def _bisect(piece: _Piece, wanted: Tensor) -> list[_Piece]:
-    """Halve a piece across; both halves hold the same float where they meet.
-
-    A two-dimensional piece is halved along its parameters in turn, which keeps its shape that of the whole box. A piece
-    too narrow to halve stays as it is.
-    """
-    dimension = piece.depth % len(piece.lower)
-    low, high = piece.lower[dimension], piece.upper[dimension]
-    middle = low + (high - low) / 2
-    depth = piece.depth + 1
-    if not low < middle < high:
-        return [piece._replace(wanted=wanted, depth=depth)]
-    return [
-        _Piece(piece.lower, _with(piece.upper, dimension, middle), wanted, depth),
-        _Piece(_with(piece.lower, dimension, middle), piece.upper, wanted, depth),
-    ]
-
-
-def _with(values: tuple[float, ...], index: int, value: float) -> tuple[float, ...]:
-    return (*values[:index], value, *values[index + 1 :])
-
-
-def _boxes(pieces: Sequence[_Piece]) -> Boxes:
-    return Boxes(
-        torch.tensor([piece.lower for piece in pieces], dtype=torch.float64),
-        torch.tensor([piece.upper for piece in pieces], dtype=torch.float64),
+def start_pieces(region: ScaledRange, rows: int, counts: Sequence[int]) -> Pieces:
+    """Cut a range into equal pieces with all rows open, so many along each parameter; margins are still unknown."""
+    boxes, parent = cut(region.box(), torch.tensor([list(counts)]))
+    return Pieces(
+        boxes,
+        torch.ones(len(parent), rows, dtype=torch.bool),
+        torch.full((len(parent),), torch.inf, dtype=torch.float64),
     )
 
 
-def _outcome(state: _State, box: Boxes, identity: Tensor) -> Outcome:
-    proved = not state.open and not state.falsified
-    whole = float((box.upper - box.lower).prod())
-    if proved:
-        fraction = 1.0
-    elif state.proved:
-        boxes = _boxes(state.proved)
-        # Rounding must not make a part look like the whole.
-        fraction = min(float((boxes.upper - boxes.lower).prod(dim=1).sum()) / whole, 1 - 1e-12)
-    else:
-        fraction = 0.0
-    return Outcome(
-        proved=proved,
-        falsified=state.falsified,
-        pieces=state.pieces,
-        certified_fraction=fraction,
-        certified_box=certified_box(_boxes(state.proved), identity) if state.proved else None,
-        worst=state.least_bound if proved else state.least_centre,
-    )
+def joined_boxes(boxes: Sequence[Boxes], dimension: int) -> Boxes:
+    """Return all boxes as one; none as boxes of no pieces."""
+    empty = torch.zeros(0, dimension, dtype=torch.float64)
+    return Boxes(torch.cat([empty, *[box.lower for box in boxes]]), torch.cat([empty, *[box.upper for box in boxes]]))
+
+
+def _joined(first: Pieces, second: Pieces) -> Pieces:
+    boxes = Boxes(*[torch.cat(pair) for pair in zip(first.boxes, second.boxes, strict=True)])
+    return Pieces(boxes, torch.cat([first.wanted, second.wanted]), torch.cat([first.margins, second.margins]))
+
+
+def _within(pieces: Pieces, box: Boxes) -> Pieces:
+    """Return what of pieces lies within a box; pieces that only touch it are dropped."""
+    lower, upper = torch.maximum(pieces.boxes.lower, box.lower), torch.minimum(pieces.boxes.upper, box.upper)
+    flat = box.upper == box.lower
+    inside = ((lower < upper) | flat).all(dim=1)
+    return Pieces(Boxes(lower, upper), pieces.wanted, pieces.margins).take(inside)

@@ -36,6 +36,8 @@ def certified_box(proved: Boxes, identity: Tensor) -> Box | None:
     holding = ((proved.lower <= identity) & (identity <= proved.upper)).all(dim=1)
     if not bool(holding.any()):
         return None
+    if len(identity) == 1:
+        return _interval(proved, identity)
     volumes = (proved.upper - proved.lower).prod(dim=1)
     start = int(torch.where(holding, volumes, -torch.inf).argmax())
     lower, upper = proved.lower[start].clone(), proved.upper[start].clone()
@@ -43,6 +45,17 @@ def certified_box(proved: Boxes, identity: Tensor) -> Box | None:
     while any(_grow(proved, lower, upper, axis, upward) for axis, upward in sides):
         pass
     return Box(tuple(lower.tolist()), tuple(upper.tolist()))
+
+
+def _interval(proved: Boxes, identity: Tensor) -> Box:
+    """Return the interval of pieces without a gap that holds the identity, which one of them holds."""
+    lower, order = proved.lower[:, 0].sort(stable=True)
+    reach = proved.upper[order, 0].cummax(0).values
+    begins = torch.cat([torch.tensor([True]), lower[1:] > reach[:-1]])
+    run = begins.cumsum(0)
+    held = (lower <= identity) & (identity <= proved.upper[order, 0])
+    same = run == run[held][0]
+    return Box((float(lower[same][0]),), (float(reach[same][-1]),))
 
 
 def _grow(proved: Boxes, lower: Tensor, upper: Tensor, axis: int, upward: bool) -> bool:

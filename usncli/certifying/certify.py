@@ -1,31 +1,40 @@
 """Certify a data set: every image against every range, each with one verdict.
 
-What a verdict ``certified`` claims: for every theta of the range, the network with the shipped weights, evaluated in
-exact arithmetic on the perturbed image (clipped if clipping is on, then normalised), has the property. It is proved by
-bounds that are sound in exact arithmetic and computed in ordinary float64 (or float32); their own rounding is not
-accounted for rigorously. Instead every margin must be proved to exceed a slack, `options.SLACKS` times one plus the
-largest absolute reference output, which is far above the rounding seen. It does not claim that the network as executed
-in float32, whose outputs differ from exact ones by rounding, has the property where its margin is that small.
+What a verdict ``certified`` claims depends on whose bounds it rests on (`QueryRecord.engine`) and on the arithmetic:
+
+- Our own engine, ``real``: for every theta of the range, the network with the shipped weights, evaluated in exact
+  arithmetic on the perturbed image (clipped if clipping is on, then normalised), has the property. The rounding of the
+  bounds themselves is covered by rigorous terms.
+- Our own engine, ``float32``: the network as executed in float32, in any order of summation, has it.
+- auto_LiRPA: as ``real``, by bounds that are sound in exact arithmetic and computed in ordinary float64 (or float32);
+  their rounding is not accounted for rigorously. Instead every margin must be proved to exceed a slack,
+  `options.SLACKS` times one plus the largest absolute reference output, which is far above the rounding seen.
+
 ``falsified`` claims that the shipped network, run as it ships on a batch of one, fails at the recorded theta.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from usncli.certifying.bounding import Request, bound_together
+from usncli.certifying.bounds.method import Arithmetic
+from usncli.certifying.branch_and_bound import Found
 from usncli.certifying.claims import check_reference
 from usncli.certifying.journal import Journal, fingerprint
-from usncli.certifying.options import DTYPES, CertifyOptions
+from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem, make_problem
-from usncli.certifying.query import Query, answer
+from usncli.certifying.query import Query, RunningQuery
 from usncli.certifying.records import CertificationRecord
+from usncli.certifying.scheduling import WINDOW, Frame, Waiting, run_together
 from usncli.certifying.unstable import count_unstable
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.errors import NothingToCertifyError
@@ -34,10 +43,21 @@ from usncli.perturbing import PerturbationRange
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
 from usncli.types import ImageData
 
-CLAIM = (
-    "certified: for every parameter of the range the network in exact arithmetic keeps the property, by bounds "
+OUT_OF_TIME = "the run's time ended first"
+"""Message of queries that the run's deadline ended."""
+START_SHARE = 0.7
+"""Share of the pieces of an earlier image that a query starts from: pieces too wide cost as much as those that do."""
+
+_LIRPA_CLAIM = (
+    "for every parameter of the range the network in exact arithmetic keeps the property, by auto_LiRPA's bounds, "
     "computed in ordinary floating point whose rounding is covered by a slack, not by proof"
 )
+_OWN_CLAIMS = {
+    Arithmetic.REAL: "for every parameter of the range the network in exact arithmetic keeps the property, by bounds "
+    "whose own rounding is covered by rigorous terms",
+    Arithmetic.FLOAT32: "for every parameter of the range the network as executed in float32, in any order of "
+    "summation, keeps the property, by bounds whose own rounding is covered by rigorous terms",
+}
 
 
 def certify(
@@ -63,9 +83,9 @@ def certify(
         NothingToCertifyError: no image, or no range.
         UnsupportedOperationError: the network holds operations that cannot be bounded; all are named.
         InputError: the journal is of another run, or labels are missing.
-        UsnError: auto_LiRPA is missing.
+        UsnError: auto_LiRPA is asked for and missing.
     """
-    options = options or CertifyOptions()
+    started, options = time.monotonic(), options or CertifyOptions()
     images = min(len(data), options.limit or len(data))
     if not images:
         raise NothingToCertifyError("expected at least one image to certify, got none; check --data")
@@ -73,53 +93,110 @@ def certify(
         raise NothingToCertifyError("expected at least one perturbation, got none; give --perturb, as brightness=0.1")
     check_reference(data, options)
     pipeline.eval()
-    problem = make_problem(pipeline, options.method, DTYPES[options.dtype])
+    problem = make_problem(pipeline, options)
     mark = _fingerprint(pipeline, data, ranges, options, images)
     with ExitStack() as stack:
         book = None if journal is None else stack.enter_context(Journal(journal, mark))
-        queries = _answer_all(problem, data, ranges, options, book, progress)
-    unstable, relus = count_unstable(problem, data, ranges, min(images, options.unstable_images))
+        run = _Run(problem, data, ranges, options, images * len(ranges), started, book, progress)
+        queries = run.answer_all()
+    unstable, relus = count_unstable(problem, data, ranges, options)
     settings = {**options.to_record(), "ranges": [region.label for region in ranges]}
-    return CertificationRecord(queries, settings, mark, CLAIM, unstable, relus)
+    return CertificationRecord(queries, settings, mark, _claim(problem, options), unstable, relus)
 
 
-def _answer_all(
-    problem: BoundingProblem,
-    data: ImageData,
-    ranges: Sequence[PerturbationRange],
-    options: CertifyOptions,
-    book: Journal | None,
-    progress: ProgressCallback,
-) -> tuple[QueryRecord, ...]:
-    images = min(len(data), options.limit or len(data))
-    finished = [] if book is None else list(book.finished)
-    total = images * len(ranges)
-    while len(finished) < total:
-        index, which = divmod(len(finished), len(ranges))
-        query = Query(data[index], index, data.labelled, ranges[which], _first_pieces(finished, len(ranges)))
-        record = answer(problem, query, options)
-        finished.append(record)
-        if book is not None:
-            book.append(record)
-        certified = sum(item.verdict == Verdict.CERTIFIED for item in finished)
-        figures = {"certified": certified / len(finished), "pieces": float(record.pieces), "seconds": record.seconds}
-        progress(ProgressUpdate("certify", len(finished), total, figures))
-    return tuple(finished[:total])
+def _claim(problem: BoundingProblem, options: CertifyOptions) -> str:
+    if problem.engines.first.name == "lirpa":
+        return f"certified: {_LIRPA_CLAIM}"
+    claim = f"certified: {_OWN_CLAIMS[options.arithmetic]}"
+    return f"{claim}; where the engine is lirpa, {_LIRPA_CLAIM}" if problem.engines.may_fall_back else claim
 
 
-def _first_pieces(finished: Sequence[QueryRecord], ranges: int) -> int:
-    """Return how many equal pieces to start from: about half of what the last certified image needed for this range."""
-    earlier = [record for record in finished[len(finished) % ranges :: ranges] if record.verdict == Verdict.CERTIFIED]
-    if not earlier:
-        return 1
-    return int(2 ** math.floor(math.log2(max(1.0, earlier[-1].pieces * 0.4))))
+@dataclass(frozen=True)
+class _Run:
+    """The queries of a run, in the order of images, then ranges."""
+
+    problem: BoundingProblem
+    data: ImageData
+    ranges: Sequence[PerturbationRange]
+    options: CertifyOptions
+    total: int
+    started: float
+    book: Journal | None
+    progress: ProgressCallback
+    finished: dict[int, QueryRecord] = field(default_factory=dict)
+
+    def answer_all(self) -> tuple[QueryRecord, ...]:
+        """Return one record a query; those that the run's deadline ended are not kept in the journal."""
+        self.finished.update({} if self.book is None else self.book.finished)
+        chosen = self.problem.engines.first
+        batch = self.options.batch or chosen.engine.pieces_at_once
+        frame = Frame(batch, WINDOW if chosen.shares else 1, self.ended, time.monotonic)
+
+        def bound(requests: Sequence[Request]) -> list[Found]:
+            return bound_together(chosen, requests)
+
+        def waiting(position: int) -> Waiting[RunningQuery]:
+            return Waiting(position, lambda: self._begin(position, frame.window))
+
+        missing = [position for position in range(self.total) if position not in self.finished]
+        for job in run_together([waiting(position) for position in missing], bound, frame):
+            self._keep(job.position, job.close(self.ended))
+        for position in range(self.total):
+            if position not in self.finished:
+                self.finished[position] = self._query(position, ()).record(Verdict.UNKNOWN, OUT_OF_TIME)
+        return tuple(self.finished[position] for position in range(self.total))
+
+    def ended(self) -> bool:
+        """Say whether the run's time is over."""
+        limit = self.options.run_seconds
+        return limit > 0 and time.monotonic() - self.started >= limit
+
+    def _query(self, position: int, start: tuple[int, ...]) -> Query:
+        index, which = divmod(position, len(self.ranges))
+        return Query(position, self.data[index], index, self.data.labelled, self.ranges[which], start)
+
+    def _begin(self, position: int, window: int) -> RunningQuery:
+        region = self.ranges[position % len(self.ranges)]
+        start = _start(self.finished, range(position - len(self.ranges), -1, -len(self.ranges)), position - window)
+        return RunningQuery(self.problem, self._query(position, start or (1,) * region.dimension), self.options)
+
+    def _keep(self, position: int, record: QueryRecord) -> None:
+        if record.verdict == Verdict.UNKNOWN and self.ended():
+            record = replace(record, message=OUT_OF_TIME)
+        elif self.book is not None:
+            self.book.append(position, record)
+        self.finished[position] = record
+        certified = sum(item.verdict == Verdict.CERTIFIED for item in self.finished.values())
+        figures = {
+            "certified": certified / len(self.finished),
+            "pieces": float(record.pieces),
+            "seconds": record.seconds,
+        }
+        self.progress(ProgressUpdate("certify", len(self.finished), self.total, figures))
+
+
+def _start(finished: Mapping[int, QueryRecord], earlier: Sequence[int], last: int) -> tuple[int, ...] | None:
+    """Return how many pieces to start from along each parameter: a share of what an earlier image needed.
+
+    Args:
+        finished: queries by position.
+        earlier: positions of the same range, the latest first.
+        last: queries after this one are left out, since they may not be finished when the run is repeated.
+    """
+    for position in earlier:
+        along = finished[position].pieces_along if position <= last else None
+        if along is not None and finished[position].verdict == Verdict.CERTIFIED:
+            share = START_SHARE ** (1 / len(along))
+            return tuple(max(1, round(share * number)) for number in along)
+    return None
 
 
 def _fingerprint(
     pipeline: Pipeline, data: ImageData, ranges: Sequence[PerturbationRange], options: CertifyOptions, images: int
 ) -> str:
     parts: dict[str, Any] = {
-        "options": options.to_record(),
+        # More time for a run changes no verdict that the journal keeps.
+        "options": {**options.to_record(), "run_seconds": 0.0},
         "ranges": [repr(region) for region in ranges],
         "model": _model_hash(pipeline),
         "preprocessing": pipeline.preprocessing.to_record(),

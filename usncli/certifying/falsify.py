@@ -1,20 +1,28 @@
-"""A search for real counterexamples: a grid over theta, then gradient ascent from its worst points, each replayed."""
+"""A search for real counterexamples: a coarse grid over theta, then gradient ascent where margins are small.
+
+Nothing counts before it was replayed on the shipped network, alone in its batch.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from usncli.certifying.properties import Property
 from usncli.loading.pipeline import Pipeline
-from usncli.perturbing import PerturbationRange
+from usncli.perturbing import Boxes, PerturbationRange
 
 BATCH = 32
 """Perturbed images run at once."""
+GRADIENT_PASSES = 3
+"""What a gradient step costs, in passes of the network."""
+SHORTENING = 0.6
+"""Each gradient step is this much of the one before."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +31,17 @@ class FalsifyOptions:
 
     Attributes:
         grid_1d, grid_2d: grid points a parameter, for ranges of one and of two parameters; ends and centre included.
-        starts: grid points from which gradient steps start.
+        starts: points from which gradient steps start.
         steps: gradient steps from each.
+        near: gradient steps are taken only from points whose margin is below this share of the clean margin; what is
+            further from failing is left to branch and bound, which looks at the centre of every piece.
     """
 
-    grid_1d: int = 33
-    grid_2d: int = 9
-    starts: int = 4
-    steps: int = 8
+    grid_1d: int = 9
+    grid_2d: int = 5
+    starts: int = 3
+    steps: int = 6
+    near: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,29 @@ class Witness:
 
     theta: tuple[float, ...]
     margin: float
+
+
+class Seen(NamedTuple):
+    """What a search met.
+
+    Attributes:
+        witness: a replayed counterexample, if one was met.
+        thetas: where the network was run, ``(points, dimension)``.
+        margins: its margins there, in batches, ``(points,)``.
+        passes: what it cost, in passes of the network.
+    """
+
+    witness: Witness | None
+    thetas: Tensor
+    margins: Tensor
+    passes: float
+
+    def near(self, boxes: Boxes) -> Tensor:
+        """Return the margin of the point nearest to each piece's centre, ``(pieces,)``, float64."""
+        span = self.thetas.amax(dim=0) - self.thetas.amin(dim=0)
+        span = torch.where(span > 0, span, torch.ones_like(span))
+        nearest = torch.cdist(boxes.centres() / span, self.thetas / span).argmin(dim=1)
+        return self.margins[nearest].double()
 
 
 @dataclass(frozen=True)
@@ -67,6 +101,12 @@ class Target:
         images = self.region.perturbation.expand(self.image, theta.to(self.image))
         return self.claim.margins(self.pipeline(images))
 
+    def margins_of_many(self, theta: Tensor) -> Tensor:
+        """Return the margins ``(samples,)`` on the CPU, in batches that fit; no number counts as failing."""
+        with torch.no_grad():
+            margins = torch.cat([self.margins(part).cpu() for part in torch.split(theta, BATCH)])
+        return margins.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+
     def margin(self, theta: Tensor) -> float:
         """Return the shipped network's margin at theta ``(dimension,)``, run on a batch of one."""
         with torch.no_grad():
@@ -82,24 +122,36 @@ class Target:
         return None if margin > 0 else Witness(tuple(theta.tolist()), margin)
 
 
-def search(target: Target, options: FalsifyOptions | None = None) -> tuple[Witness | None, float]:
-    """Look for a theta at which the shipped network fails.
+def search(target: Target, clean: float, options: FalsifyOptions | None = None) -> Seen:
+    """Look over a whole range for a theta at which the shipped network fails.
 
-    Returns:
-        A replayed witness or None, and the least margin that was seen.
+    Args:
+        target: what is to be falsified.
+        clean: the margin without perturbation, above 0.
+        options: the budget.
     """
     options = options or FalsifyOptions()
     grid = grid_points(target.region, options)
-    with torch.no_grad():
-        margins = torch.cat([target.margins(part) for part in torch.split(grid, BATCH)])
-    worst = margins.argsort()[: options.starts]
-    witness = _first_witness(target, grid[worst], margins[worst])
-    if witness is not None:
-        return witness, witness.margin
-    thetas, values = _descend(target, grid[worst], options.steps)
-    order = values.argsort()
-    least = min(float(margins[worst[0]]), float(values[order[0]]))
-    return _first_witness(target, thetas[order], values[order]), least
+    margins = target.margins_of_many(grid)
+    worst = margins.argsort(stable=True)[: options.starts]
+    witness, replays = first_witness(target, grid[worst], margins[worst])
+    seen = Seen(witness, grid, margins, len(grid) + replays)
+    starts = worst[margins[worst] < options.near * clean]
+    if witness is not None or not len(starts):
+        return seen
+    lower, upper = target.region.corners()
+    found = descend(target, grid[starts], (upper - lower) / 8, options.steps)
+    return joined(seen, found)
+
+
+def joined(first: Seen, second: Seen) -> Seen:
+    """Return what two searches met together; the later one's witness counts."""
+    return Seen(
+        second.witness or first.witness,
+        torch.cat([first.thetas, second.thetas]),
+        torch.cat([first.margins, second.margins]),
+        first.passes + second.passes,
+    )
 
 
 def grid_points(region: PerturbationRange, options: FalsifyOptions) -> Tensor:
@@ -112,29 +164,44 @@ def grid_points(region: PerturbationRange, options: FalsifyOptions) -> Tensor:
     return points.clamp(lower, upper)
 
 
-def _first_witness(target: Target, thetas: Tensor, margins: Tensor) -> Witness | None:
-    """Replay candidates whose margin in a batch is 0 or below (or no number), worst first."""
-    for theta, margin in zip(thetas, margins, strict=True):
-        if not float(margin) > 0:
-            witness = target.replay(theta)
-            if witness is not None:
-                return witness
-    return None
+def first_witness(target: Target, thetas: Tensor, margins: Tensor) -> tuple[Witness | None, float]:
+    """Replay candidates whose margin in a batch is 0 or below (or no number), in order, until one fails.
+
+    Returns:
+        The one that fails, or None, and the number of replays.
+    """
+    candidates = thetas[~(margins > 0)]
+    for count, theta in enumerate(candidates, 1):
+        witness = target.replay(theta)
+        if witness is not None:
+            return witness, float(count)
+    return None, float(len(candidates))
 
 
-def _descend(target: Target, starts: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Take signed gradient steps of shrinking length within the range; return the best theta and margin of each."""
+def descend(target: Target, starts: Tensor, length: Tensor, steps: int) -> Seen:
+    """Take signed gradient steps of shrinking length within the range, all starts as one batch.
+
+    Args:
+        target: what is to be falsified.
+        starts: ``(starts, dimension)``.
+        length: of the first step along each parameter, ``(dimension,)`` or one a start.
+        steps: how many.
+
+    Returns:
+        The best theta and margin of each start, and the witness that they gave.
+    """
     lower, upper = target.region.corners()
-    theta, best, best_margins = starts.clone(), starts.clone(), torch.full((len(starts),), torch.inf)
-    length = (upper - lower) / 8
+    theta, best, least = starts.clone(), starts.clone(), torch.full((len(starts),), torch.inf)
     for _ in range(steps):
         gradient, margins = _gradient(target.margins, theta)
-        better = margins < best_margins
+        better = margins < least
         best = torch.where(better.unsqueeze(1), theta, best)
-        best_margins = torch.minimum(margins, best_margins)
+        least = torch.where(better, margins.to(least), least)
         theta = (theta - length * gradient.sign()).clamp(lower, upper)
-        length = length * 0.6
-    return best, best_margins
+        length = length * SHORTENING
+    order = least.argsort(stable=True)
+    witness, replays = first_witness(target, best[order], least[order])
+    return Seen(witness, best, least, GRADIENT_PASSES * steps * len(starts) + replays)
 
 
 def _gradient(function: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tensor, Tensor]:

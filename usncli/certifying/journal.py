@@ -1,4 +1,4 @@
-"""An append-only journal of finished queries, so that an interrupted run loses at most the one it was at."""
+"""An append-only journal of finished queries, so that an interrupted run loses at most the few under way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from usncli.certifying.verdicts import QueryRecord
 from usncli.errors import InputError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the journal's lines."""
 
 
@@ -23,13 +23,16 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
 
 
 class Journal:
-    """Queries on disk, one JSON line each, flushed and synced as they finish; a context manager.
+    """Queries on disk, one JSON line each, flushed and synced as they finish, in any order; a context manager.
 
     Opening an existing journal reads it and goes on after its last whole line: a line torn by a kill is dropped.
 
     Args:
         path: the file; its folder is made too.
         mark: fingerprint of everything that the verdicts depend on.
+
+    Attributes:
+        finished: the finished queries by their position among all.
 
     Raises:
         InputError: the file is a journal of another fingerprint, or no journal.
@@ -38,7 +41,7 @@ class Journal:
     def __init__(self, path: Path, mark: str) -> None:
         self.path = path
         self.mark = mark
-        self.finished: list[QueryRecord] = []
+        self.finished: dict[int, QueryRecord] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = self._read() if path.exists() else 0
         self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
@@ -47,10 +50,10 @@ class Journal:
         if not kept:
             self._write({"schema": SCHEMA, "fingerprint": mark})
 
-    def append(self, record: QueryRecord) -> None:
+    def append(self, position: int, record: QueryRecord) -> None:
         """Write one finished query and wait until it is on disk."""
-        self._write(record.to_record())
-        self.finished.append(record)
+        self._write({"position": position, "query": record.to_record()})
+        self.finished[position] = record
 
     def close(self) -> None:
         """Close the file."""
@@ -81,14 +84,16 @@ class Journal:
             return 0
         try:
             header, *records = [json.loads(line) for line in lines]
-            found = header["fingerprint"]
-            self.finished = [QueryRecord.from_record(record) for record in records]
+            same = (header["schema"], header["fingerprint"]) == (SCHEMA, self.mark)
+            if same:
+                self.finished = {int(line["position"]): QueryRecord.from_record(line["query"]) for line in records}
         except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{self.path}: expected a journal of usn certify, found something else; name another"
             ) from error
-        if header.get("schema") != SCHEMA or found != self.mark:
+        if not same:
             raise InputError(
-                f"{self.path}: this journal is of a run with other settings, model or data; remove it or name another"
+                f"{self.path}: this journal is of a run with other settings, model or data, or of another version of "
+                "usn; remove it or name another"
             )
         return len(whole)

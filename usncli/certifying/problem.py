@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.engine import BoundEngine, Work
-from usncli.certifying.bounds.method import Method
-from usncli.certifying.bounds.rows import Rows
-from usncli.certifying.branch_and_bound import Bounds
+from usncli.certifying.bounds.choose import ChosenEngine, Engines
+from usncli.certifying.bounds.engine import BoundEngine
+from usncli.certifying.bounds.method import Engine
+from usncli.certifying.options import DTYPES, CertifyOptions
 from usncli.certifying.properties import Property
 from usncli.certifying.rewriting import rewrite
 from usncli.errors import UnsupportedOperationError
@@ -18,35 +18,46 @@ from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import Boxes, Lines, PerturbationRange
 from usncli.perturbing.lines import normalised
 
-_OVERSHOOT = 1e-6
-
 
 @dataclass(frozen=True)
 class BoundingProblem:
     """A network as it is bounded, and how its raw outputs become predictions.
 
     Attributes:
-        engine: bounds the raw outputs.
+        engines: bound the raw outputs.
         network: the rewritten network, from normalised images to raw flattened outputs.
         pipeline: what ships.
         factor, shift: predictions are ``factor * raw + shift``, elementwise; ``(outputs,)``.
         output_shape: shape of one image's prediction.
     """
 
-    engine: BoundEngine
+    engines: Engines
     network: fx.GraphModule
     pipeline: Pipeline
     factor: Tensor
     shift: Tensor
     output_shape: torch.Size
 
-    def image(self, image: Tensor, region: PerturbationRange, claim: Property, threshold: float) -> ImageProblem:
-        """Return the problem of one image ``(channels, height, width)`` and one range."""
-        return ImageProblem(self, image.unsqueeze(0).to(self.factor), region, claim, threshold)
+    @property
+    def engine(self) -> BoundEngine:
+        """The engine that every query meets first."""
+        return self.engines.first.engine
 
-    def predictions(self, raw: Tensor) -> Tensor:
-        """Return predictions in the form of the pipeline's task from raw outputs ``(batch, outputs)``."""
-        return (self.factor * raw + self.shift).reshape(-1, *self.output_shape)
+    def image(self, image: Tensor, region: PerturbationRange, claim: Property, size: float) -> ImageProblem:
+        """Return the problem of one image ``(channels, height, width)`` and one range; see `ImageProblem`."""
+        return ImageProblem(self, image.unsqueeze(0).to(self.factor), region, claim, size)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return what the rewritten network predicts, in the form of the pipeline's task.
+
+        Args:
+            images: ``(batch, channels, height, width)`` in [0, 1], in the engines' precision.
+        """
+        mean, std = self.pipeline.mean.to(images), self.pipeline.std.to(images)
+        with torch.no_grad():
+            raw = self.network((images - mean) / std)
+        predictions: Tensor = (self.factor * raw + self.shift).reshape(-1, *self.output_shape)
+        return predictions
 
     def normalised(self, images: Lines) -> Lines:
         """Return lines of the network's input from lines of the image in [0, 1]."""
@@ -60,79 +71,50 @@ class ImageProblem:
 
     Attributes:
         problem: the network.
-        image: ``(1, channels, height, width)`` in the engine's precision.
+        image: ``(1, channels, height, width)`` in the engines' precision.
         region: the perturbation and its range.
         claim: the property.
-        threshold: a row counts as proved above this.
+        size: 1 + the largest absolute reference output, which slacks are shares of.
     """
 
     problem: BoundingProblem
     image: Tensor
     region: PerturbationRange
     claim: Property
-    threshold: float
+    size: float
 
-    @property
-    def row_count(self) -> int:
-        """Number of specification rows."""
-        lower, upper = self.region.corners()
-        return int(self._centres(Boxes(lower.unsqueeze(0), upper.unsqueeze(0)))[1].bias.shape[1])
-
-    def lines(self, boxes: Boxes) -> Lines:
-        """Return lines of the network's normalised input over pieces of theta."""
-        perturbation = self.region.perturbation
-        boxes = Boxes(boxes.lower.to(self.image.device), boxes.upper.to(self.image.device))
-        images = perturbation.enclosure(self.image, boxes)
-        return self.problem.normalised(images)
-
-    def bound(self, boxes: Boxes, wanted: Tensor) -> Bounds:
-        """Bound the wanted rows over pieces; see `usncli.certifying.branch_and_bound.Bound`.
-
-        Raises:
-            ArithmeticError: a bound is above a value that the row takes: the engine is wrong and proves nothing.
-        """
-        predictions, rows = self._centres(boxes)
-        centre = rows.values(predictions.flatten(1))
-        raw_rows = rows.scaled(self.problem.factor, self.problem.shift)
-        lower = self.problem.engine.lower_bounds(
-            Work(self.lines(boxes), raw_rows, wanted.to(centre.device), centre, centre.new_full((len(centre),), self.threshold))
-        ).lower
-        overshoot = lower > centre + _OVERSHOOT * (1 + centre.abs()) + self.threshold
-        if bool((overshoot & torch.isfinite(lower)).any()):
-            raise ArithmeticError("a lower bound lies above a value inside its piece; the bound engine is unsound here")
-        return Bounds(lower, self.claim.margins(predictions))
+    def threshold(self, chosen: ChosenEngine) -> float:
+        """Return what a row must be proved to exceed by an engine."""
+        return chosen.slack * self.size
 
     def clean_prediction(self) -> Tensor:
         """Return what the rewritten network predicts for the image as it is, in the form of the pipeline's task."""
-        return self._predictions(self.image)
+        return self.problem.predict(self.image)
 
-    def _centres(self, boxes: Boxes) -> tuple[Tensor, Rows]:
-        """Return predictions at the centres of pieces, and the rows that they ask for."""
-        theta = boxes.centres().to(self.image)
-        predictions = self._predictions(self.region.perturbation.expand(self.image, theta))
-        return predictions, self.claim.rows(predictions)
+    def centres(self, boxes: Boxes) -> Tensor:
+        """Return the perturbed images ``(pieces, channels, height, width)`` at the centres of pieces."""
+        return self.region.perturbation.expand(self.image, boxes.centres().to(self.image))
 
-    def _predictions(self, images: Tensor) -> Tensor:
-        mean, std = self.problem.pipeline.mean.to(images), self.problem.pipeline.std.to(images)
-        with torch.no_grad():
-            return self.problem.predictions(self.problem.network((images - mean) / std))
+    def lines(self, boxes: Boxes) -> Lines:
+        """Return lines of the network's normalised input over pieces of theta."""
+        boxes = Boxes(boxes.lower.to(self.image.device), boxes.upper.to(self.image.device))
+        return self.problem.normalised(self.region.perturbation.enclosure(self.image, boxes))
 
 
-def make_problem(pipeline: Pipeline, method: Method, dtype: torch.dtype) -> BoundingProblem:
-    """Rewrite a pipeline's network and build the engine.
+def make_problem(pipeline: Pipeline, options: CertifyOptions) -> BoundingProblem:
+    """Rewrite a pipeline's network and build the engines.
 
     Raises:
         UnsupportedOperationError: the network is not a captured one, or holds operations that cannot be bounded.
-        UsnError: auto_LiRPA is missing.
+        UsnError: auto_LiRPA is asked for and missing.
     """
-    # Only here, since it imports auto_LiRPA.
-    from usncli.certifying.bounds.lirpa.engine import LirpaEngine
-
     network = pipeline.network
     if not isinstance(network, fx.GraphModule):
         raise UnsupportedOperationError(
             f"expected a captured network, got {type(network).__name__}; pass it through usncli.loading.capture first"
         )
+    # Our own engine keeps centres in float64 always.
+    dtype = DTYPES[options.dtype] if options.engine == Engine.LIRPA else torch.float64
     device = pipeline.mean.device
     example = torch.full((1, *pipeline.preprocessing.input_shape), 0.5, device=device)
     rewritten = rewrite(network, example, dtype)
@@ -141,7 +123,7 @@ def make_problem(pipeline: Pipeline, method: Method, dtype: torch.dtype) -> Boun
         shift = pipeline.decode(torch.zeros_like(raw, dtype=torch.float64))
         factor = pipeline.decode(torch.ones_like(raw, dtype=torch.float64)) - shift
     return BoundingProblem(
-        LirpaEngine(rewritten, example.to(dtype), method),
+        Engines(rewritten, example.to(dtype), options),
         rewritten,
         pipeline,
         factor.flatten().to(dtype),

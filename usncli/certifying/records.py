@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from usncli.certifying.verdicts import QueryRecord, Verdict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of `CertificationRecord.to_record`."""
 
 
@@ -48,6 +49,16 @@ class CertificationRecord:
         """Mean wall time of a query."""
         return sum(query.seconds for query in self.queries) / len(self.queries) if self.queries else 0.0
 
+    @property
+    def total_passes(self) -> float:
+        """Work of all queries, in passes of the network over one image."""
+        return sum(query.passes for query in self.queries)
+
+    @property
+    def median_passes(self) -> float:
+        """Median work of a query, in passes of the network; 0 without queries."""
+        return statistics.median(query.passes for query in self.queries) if self.queries else 0.0
+
     def to_record(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
         return {
@@ -60,6 +71,8 @@ class CertificationRecord:
             "total": len(self.queries),
             "counts": self.counts,
             "mean_seconds": self.mean_seconds,
+            "total_passes": self.total_passes,
+            "median_passes": self.median_passes,
             "relus": self.relus,
             "unstable_relus": dict(self.unstable_relus),
             "queries": [query.to_record() for query in self.queries],
@@ -73,7 +86,9 @@ class CertificationRecord:
             KeyError, TypeError, ValueError: the record is not one of this version.
         """
         if record["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"expected schema version {SCHEMA_VERSION}, got {record['schema_version']}")
+            raise ValueError(
+                f"expected schema version {SCHEMA_VERSION}, got {record['schema_version']}; certify again to read it"
+            )
         return cls(
             tuple(QueryRecord.from_record(query) for query in record["queries"]),
             record["settings"],

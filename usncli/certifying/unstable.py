@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.method import Method
+from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem, make_problem
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import Boxes, PerturbationRange
@@ -31,17 +33,18 @@ def unstable_relus(pipeline: Pipeline, images: Tensor, region: PerturbationRange
     Raises:
         UnsupportedOperationError: the network cannot be bounded.
     """
-    return _mean(make_problem(pipeline, Method.FORWARD, torch.float64), images, region, pieces)
+    return _mean(make_problem(pipeline, CertifyOptions(method=Method.FORWARD)), images, region, pieces)
 
 
 def count_unstable(
-    problem: BoundingProblem, data: ImageData, ranges: Sequence[PerturbationRange], images: int
+    problem: BoundingProblem, data: ImageData, ranges: Sequence[PerturbationRange], options: CertifyOptions
 ) -> tuple[dict[str, float], int]:
     """Return `unstable_relus` on the first images by range label, and the number of ReLUs there are."""
     relus = problem.engine.relus
-    if not images:
+    if not options.unstable_images:
         return {}, relus
-    forward = make_problem(problem.pipeline, Method.FORWARD, problem.engine.dtype)
+    forward = make_problem(problem.pipeline, replace(options, method=Method.FORWARD, second_opinion=False))
+    images = min(len(data), options.limit or len(data), options.unstable_images)
     chosen = torch.stack([data[index].image for index in range(images)])
     return {region.label: _mean(forward, chosen, region, PIECES) for region in ranges}, relus
 

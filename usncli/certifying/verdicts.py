@@ -37,12 +37,20 @@ class QueryRecord:
             lower bound of a margin over the pieces; for unknown, the least margin that was met; None for error.
         clean_margin: margin without perturbation; None for error.
         pieces: pieces of theta that were bounded.
-        seconds: wall time.
+        passes: work done, in passes of the network over one image; see `usncli.certifying.bounds.engine.Bounded`.
+        seconds: wall time; of a batch that several queries share, the query's part by work done.
         certified_fraction: share of the range's volume that is proved, in [0, 1].
         certified_lower, certified_upper: the largest proved box around the identity that was found, one number a
             parameter; None if there is none.
+        pieces_along: mean number of proved pieces along each parameter, over the proved part of the range; None if
+            nothing is proved.
         witness: for falsified, the theta, one number a parameter.
-        message: for error, what went wrong.
+        certified_scale: for runs that look for the largest range: the largest share s of the range, in [0, 1], for
+            which ``identity + s * (range - identity)`` is proved; None for other runs, and for error.
+        falsified_scale: likewise, the smallest share whose range holds a replayed counterexample; None also where there
+            is none.
+        engine: whose bounds the verdict rests on, ``usn``, ``lirpa`` or both joined by ``+``; None where it took none.
+        message: for error, what went wrong; for unknown, what ended it if not the query's own budget.
     """
 
     image: str
@@ -52,11 +60,16 @@ class QueryRecord:
     margin: float | None = None
     clean_margin: float | None = None
     pieces: int = 0
+    passes: float = 0.0
     seconds: float = 0.0
     certified_fraction: float = 0.0
     certified_lower: tuple[float, ...] | None = None
     certified_upper: tuple[float, ...] | None = None
+    pieces_along: tuple[float, ...] | None = None
     witness: tuple[float, ...] | None = None
+    certified_scale: float | None = None
+    falsified_scale: float | None = None
+    engine: str | None = None
     message: str | None = None
 
     def to_record(self) -> dict[str, Any]:
@@ -75,7 +88,7 @@ class QueryRecord:
         """
         values = dict(record)
         values["verdict"] = Verdict(values["verdict"])
-        for name in ("certified_lower", "certified_upper", "witness"):
+        for name in ("certified_lower", "certified_upper", "pieces_along", "witness"):
             if values.get(name) is not None:
                 values[name] = tuple(float(number) for number in values[name])
         return cls(**values)

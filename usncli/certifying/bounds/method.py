@@ -1,12 +1,36 @@
-"""The ways of bounding a network."""
+"""The engines that bound a network, what their verdicts hold for, and auto_LiRPA's methods."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 
+class Engine(StrEnum):
+    """Which engine bounds the network.
+
+    - ``auto``: our own; what it leaves undecided, or cannot bound, goes to auto_LiRPA.
+    - ``usn``: our own alone.
+    - ``lirpa``: auto_LiRPA alone.
+    """
+
+    AUTO = "auto"
+    USN = "usn"
+    LIRPA = "lirpa"
+
+
+class Arithmetic(StrEnum):
+    """What network a certified verdict is about.
+
+    - ``real``: the network in exact arithmetic; the bounds' own rounding is accounted for.
+    - ``float32``: the network as executed in float32, in any order of summation. Our own engine only.
+    """
+
+    REAL = "real"
+    FLOAT32 = "float32"
+
+
 class Method(StrEnum):
-    """How a network is bounded, by auto_LiRPA's rules.
+    """How auto_LiRPA bounds a network.
 
     - ``forward+backward``: a forward pass for inner layers; for outputs backward passes that reach as far back as pays.
     - ``forward``: a forward pass alone.

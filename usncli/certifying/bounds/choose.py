@@ -1,0 +1,104 @@
+"""Which engine bounds a network: our own, auto_LiRPA, or the one after the other."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from torch import Tensor, fx
+
+from usncli.certifying.bounds.engine import BoundEngine
+from usncli.certifying.bounds.method import Arithmetic, Engine
+from usncli.certifying.options import DTYPES, SLACKS, CertifyOptions
+from usncli.errors import UnsupportedOperationError, UsnError
+
+ROW_ROUNDING = 1e-12
+"""Slack for the rounding of rows, which are turned from predictions to raw outputs before any engine sees them."""
+
+
+@dataclass(frozen=True)
+class ChosenEngine:
+    """An engine and how it is to be used.
+
+    Attributes:
+        name: ``usn`` or ``lirpa``.
+        engine: bounds.
+        slack: how far above 0 a margin must be proved, as a share of 1 + the largest absolute reference output.
+        shares: whether pieces of several queries may share a batch, that is, whether what it finds about a piece does
+            not depend on what else it bounds.
+    """
+
+    name: str
+    engine: BoundEngine
+    slack: float
+    shares: bool
+
+
+class Engines:
+    """The engines of a run; auto_LiRPA is built only where it is needed.
+
+    Args:
+        network: a rewritten network.
+        example: ``(1, channels, height, width)``, in the engines' precision and on their device.
+        options: which engine, and how it works.
+
+    Raises:
+        UnsupportedOperationError: our own engine was asked for and cannot bound an operation.
+        UsnError: auto_LiRPA is asked for and missing.
+    """
+
+    def __init__(self, network: fx.GraphModule, example: Tensor, options: CertifyOptions) -> None:
+        self._network, self._example, self._options = network, example, options
+        self.first = self._first()
+        if options.second_opinion:
+            self.lirpa()
+
+    def _first(self) -> ChosenEngine:
+        if self._options.engine == Engine.LIRPA:
+            return self.lirpa()
+        try:
+            return ChosenEngine("usn", own_engine(self._network, self._example, self._options), ROW_ROUNDING, True)
+        except UnsupportedOperationError:
+            if self._options.engine == Engine.USN or self._options.arithmetic == Arithmetic.FLOAT32:
+                raise
+            return self.lirpa()
+
+    @property
+    def may_fall_back(self) -> bool:
+        """Whether auto_LiRPA is to get what the first engine leaves undecided."""
+        options = self._options
+        real = options.arithmetic == Arithmetic.REAL
+        return options.engine == Engine.AUTO and real and self.first.name != "lirpa"
+
+    def fallback(self) -> ChosenEngine | None:
+        """Return the engine that gets what the first leaves undecided; None where there is none."""
+        if not self.may_fall_back:
+            return None
+        try:
+            return self.lirpa()
+        except UsnError:
+            # Our own engine decides alone where auto_LiRPA is not installed or cannot take the network.
+            return None
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019
+    def lirpa(self) -> ChosenEngine:
+        """Return auto_LiRPA's engine.
+
+        Raises:
+            UsnError: auto_LiRPA is missing, or cannot bound an operation.
+        """
+        # Only here, since it imports auto_LiRPA.
+        from usncli.certifying.bounds.lirpa.engine import LirpaEngine
+
+        engine = LirpaEngine(self._network, self._example, self._options.method)
+        slack = next(SLACKS[name] for name, dtype in DTYPES.items() if dtype == self._example.dtype)
+        return ChosenEngine("lirpa", engine, slack, shares=False)
+
+
+def own_engine(network: fx.GraphModule, example: Tensor, options: CertifyOptions) -> BoundEngine:
+    """Build our own engine.
+
+    Raises:
+        UnsupportedOperationError: it cannot bound an operation.
+    """
+    raise UnsupportedOperationError("our own engine: expected to bound this network, but it has no rules yet")

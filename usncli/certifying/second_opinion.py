@@ -1,0 +1,68 @@
+"""auto_LiRPA's opinion on a partition that our own engine certified: every piece is verified once more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from usncli.certifying.bounding import Request, bound_together
+from usncli.certifying.bounds.choose import ChosenEngine
+from usncli.certifying.branch_and_bound import Outcome, Pieces, Search
+from usncli.certifying.problem import ImageProblem
+from usncli.certifying.scaling import ScaledRange
+from usncli.perturbing import Boxes
+
+MOST_PARTS = 64
+"""How many parts a certified piece may be cut into, on average, before the second engine gives up."""
+
+
+class Opinion(NamedTuple):
+    """What the second engine says.
+
+    Attributes:
+        confirmed: it proves every piece, or parts of it.
+        contradicted: a theta inside a certified piece, at whose value the property fails; None if there is none.
+        outcome: how far its own search of these pieces came.
+        passes: its work, in passes of the network.
+    """
+
+    confirmed: bool
+    contradicted: tuple[float, ...] | None
+    outcome: Outcome
+    passes: float
+
+
+def second_opinion(
+    problem: ImageProblem, partition: Boxes, chosen: ChosenEngine, seconds: float, ended: Callable[[], bool]
+) -> Opinion:
+    """Verify a certified partition.
+
+    Args:
+        problem: whose partition it is.
+        partition: certified pieces, at least one.
+        chosen: the second engine.
+        seconds: its budget in wall time.
+        ended: whether the run's time is over.
+
+    Raises:
+        ArithmeticError: its bounds contradict values of the network.
+    """
+    count = len(partition.lower)
+    unknown = torch.full((count,), torch.inf, dtype=torch.float64)
+    rows = int(problem.claim.rows(problem.clean_prediction()).bias.shape[1])
+    wanted = torch.ones(count, rows, dtype=torch.bool)
+    search = Search(ScaledRange.of(problem.region), Pieces(partition, wanted, unknown))
+    deadline, passes, threshold = time.monotonic() + seconds, 0.0, problem.threshold(chosen)
+    chosen.engine.forget()
+    while not (search.over or ended()) and time.monotonic() < deadline and search.pieces < MOST_PARTS * count:
+        pieces = search.next_round(chosen.engine.pieces_at_once)
+        (found,) = bound_together(chosen, [Request(problem, pieces.boxes, pieces.wanted)])
+        passes += float(found.passes.sum())
+        worst = int(found.margins.argmin())
+        if not float(found.margins[worst]) > -threshold:
+            return Opinion(False, tuple(pieces.boxes.centres()[worst].tolist()), search.outcome(), passes)
+        search.settle(pieces, found, threshold)
+    return Opinion(not len(search.unproved.margins), None, search.outcome(), passes)
