@@ -102,7 +102,8 @@ class NetworkBuilder:
         """
         if self.vocabulary is Vocabulary.RELU:
             return maximum_over_windows(self, values, indices, shape)
-        return self._module(MaximumOverWindows(*indices, shape[-1]), values)
+        rows, columns = indices
+        return self._module(MaximumOverWindows(rows, columns, shape[-1]), values)
 
     def product(self, first: fx.Node, second: fx.Node) -> fx.Node:
         """Add the product of two tensors that both depend on the image; see `Product`.

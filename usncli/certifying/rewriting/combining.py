@@ -41,4 +41,4 @@ class MaximumOverWindows(nn.Module):
         result = flat.index_select(-1, self.windows[0])
         for positions in self.windows[1:]:
             result = torch.maximum(result, flat.index_select(-1, positions))
-        return result.unflatten(-1, self.output_sizes)
+        return result.reshape(*values.shape[:-2], *self.output_sizes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor, fx
@@ -68,7 +69,7 @@ def maximum_over_windows(
             raise CannotRewriteError(f"a maximum over {len(index)} values along one axis, more than {MOST_MAXIMA}")
         result = None
         for row in index:
-            part = builder.select(values, shape, lambda tensor, row=row, axis=axis: tensor.index_select(axis, row))
+            part = builder.select(values, shape, partial(torch.index_select, dim=axis, index=row))
             result = part if result is None else builder.maximum(result, part)
         assert result is not None, "a window holds at least one value"
         values, shape[axis] = result, index.shape[1]

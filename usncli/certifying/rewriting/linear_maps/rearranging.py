@@ -52,7 +52,7 @@ class Selection(LinearMap):
         # As many readers at once as fit into the size of the output.
         at_once = max(1, index.numel() // max(1, size))
         self._sources = _Places(index.flatten())
-        self._readers = nn.ModuleList(_Places(part) for part in readers.split(at_once))
+        self._readers = nn.ModuleList(_Places(part) for part in torch.split(readers, at_once))
 
     def linear(self, values: Tensor) -> Tensor:
         """Return the selected values."""
@@ -66,8 +66,10 @@ class Selection(LinearMap):
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return, for each input, the sum over the outputs that read it; in one order on every device."""
         flat = cotangents.flatten(1)
-        first, *others = (places(flat).sum(dim=1) for places in self._readers)
-        return sum(others, start=first).reshape(-1, *self._input_shape)
+        result = flat.new_zeros(())
+        for places in self._readers:
+            result = result + places(flat).sum(dim=1)
+        return result.reshape(-1, *self._input_shape)
 
 
 class _Places(nn.Module):

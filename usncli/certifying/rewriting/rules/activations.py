@@ -11,7 +11,8 @@ import torch
 from torch import fx
 
 from usncli.certifying.rewriting.activation import Function
-from usncli.certifying.rewriting.call import Call, CannotRewriteError
+from usncli.certifying.rewriting.call import Call
+from usncli.certifying.rewriting.vocabulary import CannotRewriteError
 
 _aten = torch.ops.aten
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, fx
 
 from usncli.certifying.rewriting.activation import Function
-from usncli.certifying.rewriting.call import Call, CannotRewriteError, same_for_all
+from usncli.certifying.rewriting.call import Call, same_for_all
+from usncli.certifying.rewriting.vocabulary import CannotRewriteError
 
 _aten = torch.ops.aten
 
@@ -97,7 +98,7 @@ def concatenation(call: Call, parts: Sequence[fx.Node | Tensor], examples: Seque
     shape[dimension - 1] = sum(lengths)
 
     def place(values: Tensor) -> Tensor:
-        pieces = iter(values.split(lengths, dimension))
+        pieces = iter(torch.split(values, lengths, dimension))
         return torch.cat(
             [
                 next(pieces) if isinstance(part, fx.Node) else values.new_zeros(1, *example.shape[1:])

@@ -21,9 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.rewriting.call import Call, CannotRewriteError
+from usncli.certifying.rewriting.call import Call
 from usncli.certifying.rewriting.linear_maps import AlongAxes
 from usncli.certifying.rewriting.rules.rearranging import separated
+from usncli.certifying.rewriting.vocabulary import CannotRewriteError
 
 _aten = torch.ops.aten
 READ_OFF = 8

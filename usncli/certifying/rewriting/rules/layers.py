@@ -10,9 +10,10 @@ from torch import Tensor, fx, nn
 from torch.nn.functional import pad
 
 from usncli.certifying.rewriting.activation import Function
-from usncli.certifying.rewriting.call import Call, CannotRewriteError
+from usncli.certifying.rewriting.call import Call
 from usncli.certifying.rewriting.linear_maps import Convolution, Linear, ScaleShift, TransposedConvolution
 from usncli.certifying.rewriting.linear_maps.convolutions import Geometry
+from usncli.certifying.rewriting.vocabulary import CannotRewriteError
 
 BATCH_NORM_TERMS = 7
 """Roundings by which batch norm's scale and shift are known, for `ScaleShift`.

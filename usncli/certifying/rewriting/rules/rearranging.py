@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.rewriting.call import Call, CannotRewriteError
+from usncli.certifying.rewriting.call import Call
+from usncli.certifying.rewriting.vocabulary import CannotRewriteError
 
 _aten = torch.ops.aten
 

@@ -1,0 +1,56 @@
+"""Relaxations of elementwise functions over intervals, and what their execution may round off.
+
+To add a function: name it in `usncli.certifying.rewriting.activation`, and put what relaxes it into `RELAXATIONS` and
+the accuracy of its execution into the table of `execution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from usncli.certifying.bounds.affine.activations import smooth
+from usncli.certifying.bounds.affine.activations.execution import execution_error
+from usncli.certifying.bounds.affine.activations.piecewise_linear import absolute, clamp, hardsigmoid, leaky_relu, relu
+from usncli.certifying.bounds.affine.activations.quadratic import hardswish, square
+from usncli.certifying.bounds.affine.activations.relaxation import Relaxation, in_precision
+from usncli.certifying.rewriting.activation import Activation, Function
+
+__all__ = ["RELAXATIONS", "Relaxation", "execution_error", "relax"]
+
+RELAXATIONS: Mapping[Function, Callable[..., Relaxation]] = {
+    Function.RELU: relu,
+    Function.LEAKY_RELU: leaky_relu,
+    Function.CLAMP: clamp,
+    Function.ABSOLUTE: absolute,
+    Function.SQUARE: square,
+    Function.HARDSIGMOID: hardsigmoid,
+    Function.HARDSWISH: hardswish,
+    Function.SIGMOID: smooth.SIGMOID.relax,
+    Function.TANH: smooth.TANH.relax,
+    Function.EXP: smooth.EXP.relax,
+    Function.SILU: smooth.SILU.relax,
+    Function.GELU: smooth.GELU.relax,
+    Function.GELU_BY_TANH: smooth.GELU_BY_TANH.relax,
+    Function.SOFTPLUS: smooth.softplus,
+    Function.ELU: smooth.elu,
+    Function.MISH: smooth.MISH.relax,
+}
+"""What relaxes each function over intervals of float64; its settings are keyword arguments."""
+
+
+def relax(layer: Activation, lower: Tensor, upper: Tensor) -> Relaxation:
+    """Relax an activation over intervals.
+
+    Args:
+        layer: the activation.
+        lower: the intervals' least values, of a shape that the activation's settings broadcast against; float32 or
+            float64. What is not a number gives a radius that is not one.
+        upper: their greatest values, likewise.
+
+    Returns:
+        Slope, shift and radius in the intervals' precision; computed in float64.
+    """
+    low, high = lower.double(), upper.double()
+    return in_precision(RELAXATIONS[layer.function](low, high, **layer.settings), low, high, lower.dtype)
