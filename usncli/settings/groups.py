@@ -119,8 +119,8 @@ class PerturbationSettings(SettingsGroup):
     perturb: Annotated[
         Texts,
         Option(
-            "Range in the [0, 1] image scale: brightness=0.1, contrast=0.8:1.2, or both in one box joined by a comma; "
-            "repeat for more.",
+            "Range in the [0, 1] image scale: brightness=0.1, contrast=0.8:1.2, both in one box joined by a comma, or "
+            "gamma=0.2; repeat for more.",
             metavar="RANGE",
             expected="text such as brightness=0.1",
         ),
