@@ -100,18 +100,18 @@ def test_5_nothing_to_certify(usn, place, tmp_path: Path) -> None:
 
 def test_130_and_the_same_command_goes_on(usn, place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted after two queries: they are in the journal, and only the others are answered then."""
-    stage = importlib.import_module("usncli.certifying.certify")
+    running = importlib.import_module("usncli.certifying.query").RunningQuery
     answered: list[str] = []
-    real = stage.answer
+    real, most = running.close, 2
 
-    def interrupted(problem, query, options):
-        if len(answered) == 2:
+    def closed(query, ended):
+        if len(answered) == most:
             raise KeyboardInterrupt
-        answered.append(query.sample.name)
-        return real(problem, query, options)
+        answered.append(query.query.sample.name)
+        return real(query, ended)
 
     words = ("certify", place.network, "--data", place.images, *NARROW, "--out", "run")
-    monkeypatch.setattr(stage, "answer", interrupted)
+    monkeypatch.setattr(running, "close", closed)
     outcome = usn(*words)
     assert outcome.code == 130
     assert "the same command goes on" in outcome.error_lines[0]
@@ -119,7 +119,7 @@ def test_130_and_the_same_command_goes_on(usn, place, monkeypatch: pytest.Monkey
     assert not Path("run/record.json").exists()
 
     answered.clear()
-    monkeypatch.setattr(stage, "answer", lambda *words: answered.append(words[1].sample.name) or real(*words))
+    most = 6
     outcome = usn(*words)
     assert outcome.code == 0
     assert "going on with an unfinished run" in outcome.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,8 +31,8 @@ def test_rates_count_every_image() -> None:
 
 def test_cost_is_by_perturbation() -> None:
     rows = rows_of(certify.cost_table(certify_record()))
-    assert rows["brightness=0.1"] == ("20.5", "60", "337", "252.0")
-    assert rows["brightness=0.05,contrast=0.8:1.3"] == ("0.333", "0.75", "3", "301.5")
+    assert rows["brightness=0.1"] == ("20.5", "60", "150", "337", "252.0")
+    assert rows["brightness=0.05,contrast=0.8:1.3"] == ("0.333", "0.75", "30", "3", "301.5")
 
 
 def test_worst_queries_come_first_and_say_why() -> None:
@@ -65,6 +66,30 @@ def test_theta_and_boxes_name_their_parameters() -> None:
     assert theta_words(label, (0.05, 0.9)) == "brightness 0.05, contrast 0.9"
     assert box_words(label, (-0.05, 0.8), (0.05, 1.3)) == "brightness=-0.05:0.05,contrast=0.8:1.3"
     assert box_words(label, None, None) is None
+    # What is said to be proved lies within what is proved.
+    assert box_words("brightness=0.1", (-0.012349,), (0.012349,)) == "brightness=-0.01234:0.01234"
+    assert box_words("brightness=0.1", (-0.012341,), (0.012341,), outward=True) == "brightness=-0.01235:0.01235"
+
+
+def test_largest_ranges_are_shown_where_they_were_looked_for() -> None:
+    assert certify.largest_ranges_tables(certify_record()) == ()
+    certified, falsified = queries()[:2]
+    found = (
+        replace(certified, certified_scale=1.0),
+        replace(falsified, certified_scale=0.5, falsified_scale=0.525),
+        replace(queries()[4], perturbation="our own"),
+    )
+    (shown,) = certify.largest_ranges_tables(certify_record(found))
+    assert [row[2:] for row in shown.texts()] == [
+        ("1.000", "brightness=-0.1:0.1", "-", "-"),
+        (
+            "0.500",
+            "brightness=-0.025:0.025,contrast=0.9:1.15",
+            "0.525",
+            "brightness=-0.02626:0.02626,contrast=0.895:1.158",
+        ),
+    ]
+    assert shown in certify.tables(certify_record(found))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from usncli.certifying.bounds.method import Method
+from usncli.certifying.bounds.method import Arithmetic, Engine, Method
 from usncli.certifying.options import DTYPES, CertifyOptions, Reference
 from usncli.cli import certify, export, finetune_prune, score
 from usncli.exporting.graph import NEWEST_OPSET, OLDEST_OPSET, ExportOptions
@@ -51,6 +51,8 @@ def test_defaults(settings: Any, options_of: Any, options: Any) -> None:
         (FinetunePruneSettings, "optimiser", Optimiser),
         (CertifySettings, "reference", Reference),
         (CertifySettings, "bound_method", Method),
+        (CertifySettings, "engine", Engine),
+        (CertifySettings, "arithmetic", Arithmetic),
         (CertifySettings, "precision", DTYPES),
     ],
 )

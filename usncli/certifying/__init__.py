@@ -1,6 +1,6 @@
 """Certification: properties, counterexamples, bounds, branch and bound, verdicts and the gate."""
 
-from usncli.certifying.bounds.method import Method
+from usncli.certifying.bounds.method import Arithmetic, Engine, Method
 from usncli.certifying.certify import certify
 from usncli.certifying.gate import GateOutcome, GateResult, judge
 from usncli.certifying.options import CertifyOptions, Reference
@@ -10,8 +10,10 @@ from usncli.certifying.unstable import unstable_relus
 from usncli.certifying.verdicts import QueryRecord, Verdict
 
 __all__ = [
+    "Arithmetic",
     "CertificationRecord",
     "CertifyOptions",
+    "Engine",
     "GateOutcome",
     "GateResult",
     "Method",

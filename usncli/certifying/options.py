@@ -80,10 +80,12 @@ class CertifyOptions:
     falsify: FalsifyOptions = field(default_factory=FalsifyOptions)
 
     def __post_init__(self) -> None:
-        for name in ("tau", "seconds", "memory", "run_seconds"):
+        for name in ("tau", "seconds", "memory"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and (value > 0 or (value == 0 and name == "run_seconds"))):
+            if not (math.isfinite(value) and value > 0):
                 raise ConfigurationError(f"{name}: expected a number above 0, got {value}")
+        if not (math.isfinite(self.run_seconds) and self.run_seconds >= 0):
+            raise ConfigurationError(f"run_seconds: expected a number above 0, or 0 for none, got {self.run_seconds}")
         for name, least in (("pieces", 1), ("batch", 0), ("limit", 0), ("unstable_images", 0)):
             if getattr(self, name) < least:
                 raise ConfigurationError(

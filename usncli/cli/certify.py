@@ -66,7 +66,7 @@ def options_of(settings: CertifySettings) -> CertifyOptions:
     Raises:
         ConfigurationError: one is out of range.
     """
-    from usncli.certifying.bounds.method import Method
+    from usncli.certifying.bounds.method import Arithmetic, Engine, Method
     from usncli.certifying.options import CertifyOptions, Reference
 
     return CertifyOptions(
@@ -74,8 +74,14 @@ def options_of(settings: CertifySettings) -> CertifyOptions:
         reference=Reference(settings.reference),
         seconds=settings.seconds,
         pieces=settings.pieces,
+        run_seconds=settings.run_seconds,
+        engine=Engine(settings.engine),
+        second_opinion=settings.second_opinion,
+        arithmetic=Arithmetic(settings.arithmetic),
+        max_range=settings.max_range,
         method=Method(settings.bound_method),
         dtype=settings.precision,
+        memory=settings.memory,
         batch=settings.piece_batch,
         unstable_images=settings.unstable_images,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,16 @@ from usncli.certifying.records import CertificationRecord
 from usncli.certifying.verdicts import Verdict
 from usncli.reporting.document import Headline, KeyFigure, Section, Status
 from usncli.reporting.finished_run import FinishedRun
-from usncli.reporting.kinds.queries import Query, by_perturbation, counts, outcome_words, rate, short_words, worst_first
+from usncli.reporting.kinds.queries import (
+    Query,
+    by_perturbation,
+    counts,
+    outcome_words,
+    rate,
+    scaled_words,
+    short_words,
+    worst_first,
+)
 from usncli.reporting.kinds.view import KindView, Record
 from usncli.reporting.pictures import picture_figure
 from usncli.reporting.plots import times_sorted, verdict_counts
@@ -18,6 +28,9 @@ from usncli.reporting.table import Cell, Column, Table, table
 
 WORST_SHOWN = 10
 """Queries that a terminal lists, the worst first."""
+
+RANGES_SHOWN = 20
+"""Queries whose largest range a terminal lists."""
 
 _STATUS = {
     GateResult.PASSED: Status.PASSED,
@@ -27,8 +40,8 @@ _STATUS = {
 
 
 def tables(record: Record) -> tuple[Table, ...]:
-    """Return rates, cost, and the worst queries."""
-    shown = [rates_table(record), cost_table(record)]
+    """Return rates, cost, the largest ranges where they were looked for, and the worst queries."""
+    shown = [rates_table(record), cost_table(record), *largest_ranges_tables(record, RANGES_SHOWN)]
     worst = [query for query in worst_first(record["queries"]) if query["verdict"] != Verdict.CERTIFIED]
     if worst:
         title = (
@@ -57,24 +70,65 @@ def rates_table(record: Record) -> Table:
 
 
 def cost_table(record: Record) -> Table:
-    """Return time, pieces and unstable ReLUs by perturbation."""
+    """Return time, work, pieces and unstable ReLUs by perturbation."""
     unstable, rows = record["unstable_relus"], []
     for label, queries in by_perturbation(record["queries"]).items():
         seconds = [query["seconds"] for query in queries]
         pieces = sum(query["pieces"] for query in queries) / len(queries)
-        rows.append((label, sum(seconds) / len(seconds), max(seconds), pieces, unstable.get(label)))
+        passes = statistics.median(query["passes"] for query in queries)
+        rows.append((label, sum(seconds) / len(seconds), max(seconds), passes, pieces, unstable.get(label)))
     columns = [
         Column("perturbation"),
         Column("mean s", ".3g"),
         Column("slowest s", ".3g"),
+        Column("passes", ",.0f"),
         Column("pieces", ",.0f"),
         Column("unstable ReLUs", ",.1f"),
     ]
     note = (
-        f"An image: mean and longest time, mean pieces. Unstable: of {record['relus']:,} ReLUs, those that cross zero "
-        "within a hundredth of the range."
+        "An image: mean and longest time, median work in forward passes of the network "
+        f"({record['total_passes']:,.0f} in all), mean pieces. Unstable: of {record['relus']:,} ReLUs, those that "
+        "cross zero within a hundredth of the range."
     )
     return table("Cost", columns, rows, note)
+
+
+def largest_ranges_tables(record: Record, most: int | None = None) -> tuple[Table, ...]:
+    """Return the largest certified and the smallest falsified range of each query; no table where none was looked for.
+
+    Args:
+        record: of a certification.
+        most: queries to show, the first ones; None shows all.
+    """
+    queries = [query for query in record["queries"] if query["certified_scale"] is not None]
+    if not queries:
+        return ()
+    rows = [
+        (
+            query["image"],
+            query["perturbation"],
+            query["certified_scale"],
+            scaled_words(query["perturbation"], query["certified_scale"]),
+            query["falsified_scale"],
+            scaled_words(query["perturbation"], query["falsified_scale"], outward=True),
+        )
+        for query in queries[:most]
+    ]
+    columns = [
+        Column("image"),
+        Column("perturbation"),
+        Column("certified", ".3f"),
+        Column("holds for"),
+        Column("falsified", ".3f"),
+        Column("fails within"),
+    ]
+    note = "Certified, falsified: shares of the range around no change. 1 and no failure: at least the whole range."
+    title = "Largest ranges"
+    return (
+        table(
+            title if len(rows) == len(queries) else f"{title}: the first {most} of {len(queries)}", columns, rows, note
+        ),
+    )
 
 
 def queries_table(title: str, queries: Sequence[Query]) -> Table:
@@ -86,6 +140,7 @@ def queries_table(title: str, queries: Sequence[Query]) -> Table:
             query["verdict"],
             query["margin"],
             outcome_words(query),
+            query["passes"],
             query["seconds"],
         )
         for query in queries
@@ -96,6 +151,7 @@ def queries_table(title: str, queries: Sequence[Query]) -> Table:
         Column("verdict"),
         Column("margin", ".3g"),
         Column("outcome"),
+        Column("passes", ",.0f"),
         Column("s", ".3g"),
     ]
     return table(title, columns, rows)
@@ -160,7 +216,7 @@ def section(run: FinishedRun) -> Section:
     return Section(
         f"Certification: {run.name}",
         (said.text, str(record["claim"])),
-        (rates_table(record), cost_table(record)),
+        (rates_table(record), cost_table(record), *largest_ranges_tables(record)),
         (*plots, *pictures) if groups else (),
         folded=(every,),
     )

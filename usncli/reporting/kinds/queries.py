@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
+from usncli.certifying.scaling import ScaledRange
 from usncli.certifying.verdicts import Verdict
+from usncli.errors import ConfigurationError
+from usncli.perturbing import parse_range
 from usncli.reporting.plots import Rate
 
 Query = Mapping[str, Any]
@@ -47,12 +51,36 @@ def theta_words(label: str, theta: Sequence[float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in zip(parameters(label), theta, strict=True))
 
 
-def box_words(label: str, lower: Sequence[float] | None, upper: Sequence[float] | None) -> str | None:
-    """Say a box as ``--perturb`` would take it; None where there is none."""
+def box_words(
+    label: str, lower: Sequence[float] | None, upper: Sequence[float] | None, *, outward: bool = False
+) -> str | None:
+    """Say a box as ``--perturb`` would take it, rounded inward or outward; None where there is none."""
     if lower is None or upper is None:
         return None
     sides = zip(parameters(label), lower, upper, strict=True)
-    return ",".join(f"{name}={low:.4g}:{high:.4g}" for name, low, high in sides)
+    return ",".join(f"{name}={_short(low, not outward)}:{_short(high, outward)}" for name, low, high in sides)
+
+
+def _short(number: float, upward: bool) -> str:
+    """Write a number in at most four digits, rounded up or down: what is said of a range holds for what is written."""
+    exact = Decimal(repr(number))
+    step = Decimal(1).scaleb(exact.adjusted() - 3)
+    return f"{float(exact.quantize(step, ROUND_CEILING if upward else ROUND_FLOOR)):.4g}"
+
+
+def scaled_words(label: str, scale: float | None, *, outward: bool = False) -> str | None:
+    """Say the range at a share of its size around no change, as ``--perturb`` would take it; None without a share.
+
+    A label that is not one of ``--perturb`` is said with the share beside it.
+    """
+    if scale is None:
+        return None
+    try:
+        region = parse_range(label)
+    except ConfigurationError:
+        return f"{scale:.4g} of {label}"
+    box = ScaledRange.of(region).box(scale)
+    return box_words(label, box.lower[0].tolist(), box.upper[0].tolist(), outward=outward)
 
 
 def outcome_words(query: Query) -> str:
@@ -65,7 +93,8 @@ def outcome_words(query: Query) -> str:
         return "already wrong without perturbation"
     proved = box_words(query["perturbation"], query["certified_lower"], query["certified_upper"])
     if query["verdict"] == Verdict.UNKNOWN:
-        return f"proved: {proved or 'nothing'} ({_part(query['certified_fraction'])} of the range)"
+        words = f"proved: {proved or 'nothing'} ({_part(query['certified_fraction'])} of the range)"
+        return words if query["message"] is None else f"{words}; {query['message']}"
     return "proved for the whole range"
 
 
