@@ -143,6 +143,22 @@ def test_lines_hold_the_clipped_image() -> None:
     assert torch.allclose(still.upper, image, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["max pool with another stride", "heatmaps"])
+def test_a_perturbation_that_is_not_affine(name: str) -> None:
+    network, image = rewritten(name), eight_bit_image(7)
+    region = parse_range("gamma=0.5")
+    lower = torch.tensor([[0.5], [0.9], [0.99], [1.2]], dtype=torch.float64)
+    boxes = Boxes(lower, lower + torch.tensor([[1.0], [0.2], [0.01], [0.0]], dtype=torch.float64))
+    engine = LirpaEngine(network, image)
+    with torch.no_grad():
+        rows = random_rows(4, engine.outputs)
+        centre = centred(network, image, region, boxes, rows)
+        truth = sampled(network, image, region, boxes, rows)
+    bounds = bound(engine, normalised(region.perturbation.enclosure(image, boxes)), rows, centre)
+    assert bool((bounds <= truth + 1e-9 * (1 + truth.abs())).all())
+    assert torch.allclose(bounds[3], centre[3], rtol=1e-8, atol=1e-8)
+
+
 def test_a_missing_mean_would_be_noticed() -> None:
     network, image = rewritten("clamp"), eight_bit_image(4)
     region = parse_range("brightness=0.05", clip=False)

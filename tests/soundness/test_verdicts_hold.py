@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tiny_pipelines import Data, grey_pipeline, linear_of_pixels, one_image
@@ -166,3 +168,13 @@ def test_a_partly_certified_range_holds() -> None:
     assert record.verdict == Verdict.UNKNOWN
     assert_certified_holds(pipeline, data, parse_range("brightness=0.1"), record, options)
     assert 0.4 < record.certified_fraction < 1
+
+
+@pytest.mark.parametrize("share", [1 - 1e-3, 1 + 1e-3])
+def test_gamma_is_certified_up_to_the_critical_exponent(share: float) -> None:
+    """0.25^g stays below 0.35 down to g = ln 0.35 / ln 0.25."""
+    pipeline = grey_pipeline(linear_of_pixels([[1.0, 0.0], [0.0, 0.0]], [0.0, 0.35]), (1, 2), Task.CLASSIFICATION)
+    data = one_image(torch.tensor([[[0.25, 0.6]]]), torch.tensor(1))
+    critical = 1 - math.log(0.35) / math.log(0.25)
+    record = decide(pipeline, data, f"gamma={critical * share!r}")
+    assert record.verdict == (Verdict.CERTIFIED if share < 1 else Verdict.FALSIFIED)
