@@ -13,9 +13,15 @@ from torch.nn import functional
 
 from usncli import zoo
 from usncli.certifying.rewriting import Vocabulary, rewrite, unsupported_operations
-from usncli.certifying.rewriting.linear_maps import ScaleShift
+from usncli.certifying.rewriting.activation import Activation, Function
+from usncli.certifying.rewriting.builder import ADD, CONCATENATE, SUBTRACT
+from usncli.certifying.rewriting.combining import MaximumOverWindows, Product
+from usncli.certifying.rewriting.linear_maps import LinearMap, ScaleShift
 from usncli.certifying.rewriting.rules.maxima import window_indices
 from usncli.errors import UnsupportedOperationError
+from usncli.loading.operations import module_of
+
+SHAPE = (2, 10, 9)
 
 
 class Apply(nn.Module):
@@ -77,19 +83,106 @@ CASES: dict[str, nn.Module] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_rewritten_equals_captured(name: str) -> None:
+def gate(x: Tensor) -> Tensor:
+    return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
+
+
+def with_constants(x: Tensor) -> Tensor:
+    rows = torch.arange(x.shape[3], dtype=x.dtype).expand(1, 1, x.shape[2], -1)
+    return torch.cat([rows.expand(x.shape[0], -1, -1, -1), x, torch.ones_like(x[:, :1])], dim=1)
+
+
+FULL_CASES: dict[str, nn.Module] = {
+    "sigmoid, tanh, exp": Apply(lambda x: torch.sigmoid(x) + torch.tanh(2 * x) - torch.exp(x / 3)),
+    "silu, gelu, mish": Apply(lambda x: functional.silu(x) - functional.gelu(x) + functional.mish(4 * x)),
+    "gelu by tanh": Apply(lambda x: functional.gelu(3 * x, approximate="tanh")),
+    "hardswish, hardsigmoid": Apply(lambda x: functional.hardswish(9 * x) - functional.hardsigmoid(7 * x)),
+    "softplus": Apply(lambda x: functional.softplus(x) - functional.softplus(9 * x, beta=3.0, threshold=5.0)),
+    "elu, selu": Apply(lambda x: functional.elu(x, 0.7) + functional.selu(x)),
+    "squares": Apply(lambda x: x * x - (x + 1) ** 2 + torch.square(2 * x)),
+    "product": Apply(lambda x: x * functional.relu(1 - x)),
+    "gate": Apply(gate),
+    "sum with broadcasting": Apply(lambda x: x - x.mean(1, keepdim=True) + x.sum((1, 3), keepdim=True)),
+    "concatenation with constants": Apply(with_constants),
+    "stack": Apply(lambda x: torch.stack([x, 2 * x], dim=2)),
+    "padding by values": nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=2, padding_mode="reflect"),
+        nn.Conv2d(3, 3, 3, padding=(1, 2), padding_mode="replicate"),
+        nn.Conv2d(3, 2, 3, padding="same", padding_mode="circular"),
+    ),
+    "pads": Apply(
+        lambda x: functional.pad(functional.pad(x, (3, 1, 0, 2), mode="reflect"), (1, 2, 2, 0), mode="replicate")
+    ),
+    "transposed, grouped and dilated": nn.Sequential(
+        nn.ConvTranspose2d(2, 4, 3, 2, 1, 2, groups=2, dilation=3), nn.BatchNorm2d(4)
+    ),
+    "along a line": nn.Sequential(
+        nn.Flatten(2),
+        nn.Conv1d(2, 4, 5, 2, 3, 2),
+        nn.BatchNorm1d(4),
+        nn.PReLU(4),
+        nn.MaxPool1d(3, 2, 1),
+        nn.ConvTranspose1d(4, 3, 3, 2),
+        nn.AdaptiveAvgPool1d(7),
+        nn.Upsample(scale_factor=1.7, mode="linear"),
+    ),
+    "global maximum": Apply(lambda x: torch.amax(x, (2, 3))),
+    "adaptive pool to more": Apply(lambda x: functional.adaptive_avg_pool2d(x, (13, 4))),
+    "resize to any size": Apply(
+        lambda x: (
+            functional.interpolate(x, (13, 7))
+            - functional.interpolate(x, (13, 7), mode="bilinear")
+            + functional.interpolate(x, (13, 7), mode="bilinear", align_corners=True)
+        )
+    ),
+    "copies": Apply(lambda x: x.repeat(1, 2, 1, 3).roll(2, 3).flip(2).expand(-1, -1, -1, -1)),
+    "division": Apply(lambda x: (x / 3 + 7) / torch.tensor([[[2.0]], [[3.0]], [[0.3]], [[-1.0]]])),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "vocabulary"),
+    [*((name, Vocabulary.RELU) for name in CASES), *((name, Vocabulary.FULL) for name in {**CASES, **FULL_CASES})],
+)
+def test_rewritten_equals_captured(name: str, vocabulary: Vocabulary) -> None:
     torch.manual_seed(0)
-    shape = (2, 10, 9)
-    module = sampled_batch_norm(copy.deepcopy(CASES[name]), shape)
-    network = captured(module, shape)
-    rewritten = rewrite(network, torch.rand(1, *shape))
-    images = 2 * torch.rand(5, *shape, dtype=torch.float64) - 0.5
+    module = sampled_batch_norm(copy.deepcopy({**CASES, **FULL_CASES}[name]), SHAPE)
+    network = captured(module, SHAPE)
+    rewritten = rewrite(network, torch.rand(1, *SHAPE), vocabulary=vocabulary)
+    images = 2 * torch.rand(5, *SHAPE, dtype=torch.float64) - 0.5
     with torch.no_grad():
         expected = network.double()(images).flatten(1)
     assert torch.allclose(rewritten(images), expected, rtol=0, atol=1e-10 * max(1.0, float(expected.abs().max())))
-    kinds = {str(node.target) for node in rewritten.graph.nodes if node.op == "call_function"}
-    assert kinds <= {"aten.add.Tensor", "aten.sub.Tensor", "aten.cat.default"}
+    functions = {node.target for node in rewritten.graph.nodes if node.op == "call_function"}
+    assert functions <= {ADD, SUBTRACT, CONCATENATE}
+    layers = [module_of(rewritten, node) for node in rewritten.graph.nodes if node.op == "call_module"]
+    combining = () if vocabulary is Vocabulary.RELU else (Product, MaximumOverWindows)
+    known = (LinearMap, Activation, *combining)
+    assert all(isinstance(layer, known) for layer in layers)
+    if vocabulary is Vocabulary.RELU:
+        assert {layer.function for layer in layers if isinstance(layer, Activation)} <= {Function.RELU}
+
+
+def test_single_activations_stay_single() -> None:
+    network = captured(nn.Sequential(nn.Conv2d(2, 4, 3), nn.PReLU(4), nn.ReLU6(), nn.LeakyReLU(), nn.Hardtanh()), SHAPE)
+    rewritten = rewrite(network, torch.rand(1, *SHAPE), vocabulary=Vocabulary.FULL)
+    functions = [layer.function for layer in rewritten.modules() if isinstance(layer, Activation)]
+    assert functions == [Function.LEAKY_RELU, Function.CLAMP, Function.LEAKY_RELU, Function.CLAMP]
+    assert not any(node.op == "call_function" for node in rewritten.graph.nodes)
+
+
+def test_a_constant_that_is_computed_with_rounding_is_refused() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor([[[0.3]], [[0.7]]]))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return images * self.scale.exp() + self.scale.flip(0)
+
+    found = unsupported_operations(captured(Scaled(), SHAPE), torch.rand(1, *SHAPE))
+    assert [item.operation for item in found] == ["mul.Tensor"]
+    assert "computed with rounding" in found[0].reason
 
 
 def test_batch_norm_leaves_no_scale_behind_a_convolution() -> None:
@@ -135,6 +228,7 @@ def test_every_unsupported_operation_is_named_at_once() -> None:
     network = captured(Unsupported(), (2, 5, 5))
     found = unsupported_operations(network, torch.rand(1, 2, 5, 5), Vocabulary.RELU)
     assert [item.operation for item in found] == ["sigmoid", "sigmoid", "mul.Tensor", "gelu"]
+    assert unsupported_operations(network, torch.rand(1, 2, 5, 5)) == ()
     with pytest.raises(UnsupportedOperationError, match=r"first.*sigmoid.*second.*gelu") as caught:
         rewrite(network, torch.rand(1, 2, 5, 5))
     assert any("second" in layer for layer in caught.value.layers)

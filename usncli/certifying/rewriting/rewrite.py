@@ -19,6 +19,19 @@ from usncli.errors import UnsupportedOperationError
 from usncli.loading.operations import bind, layer_name
 
 
+_aten = torch.ops.aten
+_OF_SHAPE = {
+    _aten.sym_size.int,
+    _aten.zeros_like.default,
+    _aten.ones_like.default,
+    _aten.full_like.default,
+    _aten.new_zeros.default,
+    _aten.new_ones.default,
+    _aten.new_full.default,
+}
+"""What depends on an image's shape alone is a constant."""
+
+
 class UnsupportedOperation(NamedTuple):
     """An operation that cannot be bounded.
 
@@ -88,7 +101,8 @@ class _Rewriter:
         images = torch.cat([example[:1], 1 - example[:1]]).to("cpu", torch.float64)
         self._examples = _values(self._network, images)
         # A network's constants are exact if single precision computes the same.
-        self._in_single = _values(copy.deepcopy(network).to("cpu", torch.float32).eval(), images.float())
+        single = _values(copy.deepcopy(network).to("cpu", torch.float32).eval(), images.float())
+        self._in_single = {node.name: value for node, value in single.items()}
         self._new: dict[fx.Node, Any] = {}
         self._moving: set[fx.Node] = set()
         self._unsupported: list[UnsupportedOperation] = []
@@ -110,7 +124,7 @@ class _Rewriter:
         if node.op == "placeholder":
             self._moving.add(node)
             return self._builder.input
-        if node.target is torch.ops.aten.sym_size.int or not self._moving.intersection(node.all_input_nodes):
+        if node.target in _OF_SHAPE or not self._moving.intersection(node.all_input_nodes):
             return self._examples[node]
         self._moving.add(node)
         if node.target is operator.getitem:
@@ -147,7 +161,7 @@ class _Rewriter:
         """Make sure that a tensor that the network computes from its parameters alone is not rounded on the way."""
         if source in self._moving or source.op != "call_function":
             return
-        value, single = self._examples[source], self._in_single[source]
+        value, single = self._examples[source], self._in_single[source.name]
         if isinstance(value, Tensor) and not torch.equal(value.double(), single.double()):
             raise CannotRewriteError(f"{source.name}, a constant that is computed with rounding; make it a buffer")
 

@@ -54,6 +54,7 @@ class Weighted(LinearMap):
         merged.weight = self.weight * self.by_channel(factor.flatten())
         merged.shift = _sum(None if self.shift is None else factor * self.shift, shift)
         merged.magnitude = _sum(None if self.magnitude is None else factor.abs() * self.magnitude, magnitude)
+        merged._forms = {}
         merged.terms, merged.back_terms = self.terms + scale.terms, self.back_terms + scale.back_terms
         return merged
 

@@ -15,6 +15,8 @@ from usncli.certifying.rewriting.call import Call
 from usncli.certifying.rewriting.vocabulary import CannotRewriteError
 
 _aten = torch.ops.aten
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+"""As torch defines SELU."""
 
 
 def _plain(call: Call, *, function: Function) -> fx.Node:
@@ -62,12 +64,15 @@ def _softplus(call: Call) -> fx.Node:
 
 
 def _elu(call: Call) -> fx.Node:
-    """ELU and, with a scale, SELU."""
-    if call.number("input_scale") != 1:
-        raise CannotRewriteError("an ELU whose input is scaled")
-    values = call.builder.activation(call.node("self"), Function.ELU, {"alpha": call.number("alpha")})
-    scale = call.number("scale")
-    return values if scale == 1 else call.builder.scale_shift(values, scale)
+    if call.number("input_scale") != 1 or call.number("scale") != 1 or call.number("alpha") < 0:
+        raise CannotRewriteError("an ELU that is scaled, or of a negative alpha")
+    return call.builder.activation(call.node("self"), Function.ELU, {"alpha": call.number("alpha")})
+
+
+def _selu(call: Call) -> fx.Node:
+    return call.builder.scale_shift(
+        call.builder.activation(call.node("self"), Function.ELU, {"alpha": SELU_ALPHA}), SELU_SCALE
+    )
 
 
 def _power(call: Call) -> fx.Node:
@@ -100,6 +105,7 @@ ACTIVATION_RULES: Mapping[Any, Callable[[Call], fx.Node]] = {
     _aten.gelu.default: _gelu,
     _aten.softplus.default: _softplus,
     _aten.elu.default: _elu,
+    _aten.selu.default: _selu,
     _aten.relu6.default: _relu6,
     _aten.hardtanh.default: _hardtanh,
     _aten.clamp.default: _clamp,
