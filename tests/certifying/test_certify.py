@@ -21,8 +21,8 @@ from usncli.certifying import (
     Verdict,
     certify,
     judge,
-    problem,
 )
+from usncli.certifying.bounds import choose
 from usncli.certifying.journal import Journal
 from usncli.certifying.unstable import unstable_relus
 from usncli.certifying.verdicts import QueryRecord
@@ -85,12 +85,12 @@ def test_a_crash_is_an_error_and_closes_the_gate() -> None:
 
 
 def test_a_rewriting_that_computes_something_else_certifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = problem.rewrite
+    exact = choose.rewrite
 
-    def wrong(network: fx.GraphModule, example: torch.Tensor, dtype: torch.dtype) -> fx.GraphModule:
-        return exact(pipeline_of_one_pixel(bias=0.31).network, example, dtype)
+    def wrong(network: fx.GraphModule, *arguments: object) -> fx.GraphModule:
+        return exact(pipeline_of_one_pixel(bias=0.31).network, *arguments)
 
-    monkeypatch.setattr(problem, "rewrite", wrong)
+    monkeypatch.setattr(choose, "rewrite", wrong)
     record = certify(pipeline_of_one_pixel(), data(1), RANGES[:1])
     assert record.queries[0].verdict == Verdict.ERROR
     assert "rewritten network differs" in (record.queries[0].message or "")
@@ -202,7 +202,6 @@ def test_journal_of_another_run_is_refused(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from usncli.certifying import problem
 from usncli.certifying.journal import Journal
 from usncli.certifying.verdicts import QueryRecord, Verdict
 with Journal(Path(sys.argv[1]), "mark") as journal:

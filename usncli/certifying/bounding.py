@@ -56,6 +56,7 @@ def bound_together(chosen: ChosenEngine, requests: Sequence[Request]) -> list[Fo
         _padded([request.wanted.to(centre.device) for request in requests], 1, False),
         centre,
         torch.repeat_interleave(torch.tensor(thresholds), torch.tensor(counts)).to(centre),
+        max(request.boxes.lower.shape[1] for request in requests),
     )
     bounded = chosen.engine.lower_bounds(work)
     _check(bounded.lower, work)

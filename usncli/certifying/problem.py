@@ -12,7 +12,6 @@ from usncli.certifying.bounds.engine import BoundEngine
 from usncli.certifying.bounds.method import Engine
 from usncli.certifying.options import DTYPES, CertifyOptions
 from usncli.certifying.properties import Property
-from usncli.certifying.rewriting import rewrite
 from usncli.errors import UnsupportedOperationError
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import Boxes, Lines, PerturbationRange
@@ -117,14 +116,14 @@ def make_problem(pipeline: Pipeline, options: CertifyOptions) -> BoundingProblem
     dtype = DTYPES[options.dtype] if options.engine == Engine.LIRPA else torch.float64
     device = pipeline.mean.device
     example = torch.full((1, *pipeline.preprocessing.input_shape), 0.5, device=device)
-    rewritten = rewrite(network, example, dtype)
+    engines = Engines(network, example.to(dtype), options)
     with torch.no_grad():
         raw = network(example.to(pipeline.mean))
         shift = pipeline.decode(torch.zeros_like(raw, dtype=torch.float64))
         factor = pipeline.decode(torch.ones_like(raw, dtype=torch.float64)) - shift
     return BoundingProblem(
-        Engines(rewritten, example.to(dtype), options),
-        rewritten,
+        engines,
+        engines.network,
         pipeline,
         factor.flatten().to(dtype),
         shift.flatten().to(dtype),

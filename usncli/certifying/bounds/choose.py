@@ -5,12 +5,17 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, fx
 
+from usncli.certifying.bounds.affine.batch import Effort
+from usncli.certifying.bounds.affine.engine import AffineEngine
 from usncli.certifying.bounds.engine import BoundEngine
 from usncli.certifying.bounds.method import Arithmetic, Engine
 from usncli.certifying.options import DTYPES, SLACKS, CertifyOptions
-from usncli.errors import UnsupportedOperationError, UsnError
+from usncli.certifying.rewriting import rewrite
+from usncli.certifying.rewriting.vocabulary import Vocabulary
+from usncli.errors import UsnError
 
 ROW_ROUNDING = 1e-12
 """Slack for the rounding of rows, which are turned from predictions to raw outputs before any engine sees them."""
@@ -38,30 +43,31 @@ class Engines:
     """The engines of a run; auto_LiRPA is built only where it is needed.
 
     Args:
-        network: a rewritten network.
+        captured: a captured network.
         example: ``(1, channels, height, width)``, in the engines' precision and on their device.
         options: which engine, and how it works.
 
+    Attributes:
+        network: the network as the first engine has it rewritten.
+        first: the engine that every query meets first.
+
     Raises:
-        UnsupportedOperationError: our own engine was asked for and cannot bound an operation.
+        UnsupportedOperationError: the first engine cannot bound an operation.
         UsnError: auto_LiRPA is asked for and missing.
     """
 
-    def __init__(self, network: fx.GraphModule, example: Tensor, options: CertifyOptions) -> None:
-        self._network, self._example, self._options = network, example, options
-        self.first = self._first()
+    def __init__(self, captured: fx.GraphModule, example: Tensor, options: CertifyOptions) -> None:
+        self._captured, self._example, self._options = captured, example, options
+        if options.engine == Engine.LIRPA:
+            self.network = rewrite(captured, example, example.dtype, Vocabulary.RELU)
+            self.first = self.lirpa()
+        else:
+            self.network = rewrite(captured, example, torch.float64, Vocabulary.FULL)
+            effort = Effort(memory=options.memory * 1e9)
+            engine = AffineEngine(self.network, example, arithmetic=options.arithmetic, effort=effort)
+            self.first = ChosenEngine("usn", engine, ROW_ROUNDING, True)
         if options.second_opinion:
             self.lirpa()
-
-    def _first(self) -> ChosenEngine:
-        if self._options.engine == Engine.LIRPA:
-            return self.lirpa()
-        try:
-            return ChosenEngine("usn", own_engine(self._network, self._example, self._options), ROW_ROUNDING, True)
-        except UnsupportedOperationError:
-            if self._options.engine == Engine.USN or self._options.arithmetic == Arithmetic.FLOAT32:
-                raise
-            return self.lirpa()
 
     @property
     def may_fall_back(self) -> bool:
@@ -90,15 +96,7 @@ class Engines:
         # Only here, since it imports auto_LiRPA.
         from usncli.certifying.bounds.lirpa.engine import LirpaEngine
 
-        engine = LirpaEngine(self._network, self._example, self._options.method)
+        network = rewrite(self._captured, self._example, self._example.dtype, Vocabulary.RELU)
+        engine = LirpaEngine(network, self._example, self._options.method)
         slack = next(SLACKS[name] for name, dtype in DTYPES.items() if dtype == self._example.dtype)
         return ChosenEngine("lirpa", engine, slack, shares=False)
-
-
-def own_engine(network: fx.GraphModule, example: Tensor, options: CertifyOptions) -> BoundEngine:
-    """Build our own engine.
-
-    Raises:
-        UnsupportedOperationError: it cannot bound an operation.
-    """
-    raise UnsupportedOperationError("our own engine: expected to bound this network, but it has no rules yet")

@@ -21,6 +21,7 @@ class Work(NamedTuple):
         wanted: ``(pieces, rows)``; rows that are still needed.
         centre: ``(pieces, rows)``, the rows' values at the pieces' centres.
         threshold: ``(pieces,)``; a row is proved once its bound is above this.
+        dimension: number of theta's parameters, of the pieces that have most.
     """
 
     images: Lines
@@ -28,6 +29,7 @@ class Work(NamedTuple):
     wanted: Tensor
     centre: Tensor
     threshold: Tensor
+    dimension: int = 1
 
     def proved(self, lower: Tensor) -> Tensor:
         """Say which rows lower bounds ``(pieces, rows)`` prove; no number proves nothing."""

@@ -38,6 +38,10 @@ class Rows(NamedTuple):
             least = least - slope.sum(dim=2).abs()
         return least
 
+    def pieces(self, chosen: Tensor) -> Rows:
+        """Return all rows of some pieces, ``(selected,)``."""
+        return Rows(self.indices[chosen], self.coefficients[chosen], self.bias[chosen])
+
     def take(self, pieces: Tensor, rows: Tensor) -> Rows:
         """Return some rows of some pieces.
 

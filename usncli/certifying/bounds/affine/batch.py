@@ -1,0 +1,309 @@
+"""Bounding one batch of pieces: a forward pass, then, for what it leaves open, backward passes where they pay.
+
+A backward pass of the rows suffers little from the growth of radii by |W|, but the intervals of deep activations do, and
+with them their relaxations. So before the rows the undecided values of layers where they are few enough are bounded
+again by backward passes of their own, and the layers after them once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from usncli.certifying.bounds.affine import backward
+from usncli.certifying.bounds.affine.cells import make_cells
+from usncli.certifying.bounds.affine.enclosure import Enclosure
+from usncli.certifying.bounds.affine.forward import Settings, propagate, propagate_after
+from usncli.certifying.bounds.affine.plan import Plan
+from usncli.certifying.bounds.affine.rounding import CENTRE, SUMMED, UNDERFLOW, unit_roundoff
+from usncli.certifying.bounds.engine import Work
+from usncli.certifying.bounds.method import Arithmetic
+from usncli.certifying.bounds.rows import Rows
+from usncli.perturbing import Lines
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work to spend; costs are in passes of the network a piece.
+
+    Attributes:
+        refining: on bounding one layer's values again by backward passes.
+        rows: on backward passes of the rows.
+        hopeless: pieces of which some row may keep only a smaller share of its looseness are not worked on further.
+        memory: bytes that backward passes may hold.
+        symbols: errors that the forward pass keeps apart.
+    """
+
+    refining: float = 8.0
+    rows: float = 16.0
+    hopeless: float = 1 / 40
+    memory: float = 1e9
+    symbols: int = 0
+
+
+@dataclass(frozen=True)
+class Bounder:
+    """A network ready to be bounded.
+
+    Attributes:
+        network: rewritten, in float64.
+        plan: its costs and stops.
+        arithmetic: whose result is bounded.
+        effort: how much work to spend.
+    """
+
+    network: fx.GraphModule
+    plan: Plan
+    arithmetic: Arithmetic
+    effort: Effort
+
+    @property
+    def settings(self) -> Settings:
+        """How forward passes are run."""
+        return Settings(self.plan.borders, self.arithmetic, self.effort.symbols)
+
+
+class Batch:
+    """Pieces that have been through a forward pass.
+
+    Args:
+        bounder: the network.
+        image: enclosure of its input over the pieces.
+        dimension: of theta; the image's first directions.
+
+    Attributes:
+        state: what is known of every node.
+        passes: ``(pieces,)``, work spent on each piece in passes of the network, float64, on the CPU.
+    """
+
+    def __init__(self, bounder: Bounder, image: Enclosure, dimension: int) -> None:
+        self._bounder, self._plan = bounder, bounder.plan
+        self._cells = make_cells(dimension, image.centre.device)
+        self.state = propagate(bounder.network, image, bounder.settings)
+        count = len(image.centre)
+        self.passes = torch.full((count,), 2 + image.slopes.shape[1] + 1 / count, dtype=torch.float64)
+
+    def outputs(self) -> Enclosure:
+        """Return the enclosure of the network's output."""
+        return self.state.enclosures[self._plan.nodes[-1]]
+
+    def bounds(self, rows: Rows) -> Tensor:
+        """Return lower bounds of rows by the forward pass alone, ``(pieces, rows)``."""
+        return least(rows, self.outputs())
+
+    def tighten(self, work: Work, bounds: Tensor) -> Tensor:
+        """Return better bounds for the open rows of the pieces that seem worth it."""
+        pieces = self._hopeful(work, bounds).nonzero().squeeze(1)
+        if not len(pieces):
+            return bounds
+        some = self._taken(pieces)
+        part = Work(
+            work.images, work.rows.pieces(pieces), work.wanted[pieces], work.centre[pieces], work.threshold[pieces]
+        )
+        better = bounds[pieces]
+        if some._refine_all():
+            better = torch.fmax(better, some.bounds(part.rows))
+        better = some._carried_back(part, better)
+        self.passes = self.passes.index_put((pieces.cpu(),), some.passes)
+        return bounds.index_put((pieces,), better)
+
+    def split(self, directions: int) -> Tensor:
+        """Return, for each of the image's directions, its mean share in the spread of undecided values."""
+        result = self.passes.new_zeros(len(self.passes), directions).to(self.outputs().centre.device)
+        if directions == 1:
+            return result + 1
+        for name in self._plan.read:
+            given = self.state.enclosures[name]
+            parts = given.slopes[:, :directions].abs() * _undecided(*given.interval()).unsqueeze(1)
+            sums = parts.flatten(2).sum(dim=2).double()
+            result += sums / sums.sum(dim=1, keepdim=True).clamp(min=1e-300)
+        return result
+
+    def _hopeful(self, work: Work, bounds: Tensor) -> Tensor:
+        """Say which pieces have open rows, none of which needs to lose more of its looseness than can be hoped for."""
+        still_open = work.wanted & ~work.proved(bounds)
+        share = (work.centre - work.threshold.unsqueeze(1)) / (work.centre - bounds)
+        share = torch.where(still_open, torch.nan_to_num(share, nan=0.0), torch.ones_like(share))
+        return still_open.any(dim=1) & (share > self._bounder.effort.hopeless).all(dim=1)
+
+    def _taken(self, pieces: Tensor) -> Batch:
+        if len(pieces) == len(self.passes):
+            return self
+        result = object.__new__(Batch)
+        result._bounder, result._plan, result._cells = self._bounder, self._plan, self._cells
+        result.state, result.passes = self.state.take(pieces), self.passes[pieces.cpu()]
+        return result
+
+    def _refine_all(self) -> bool:
+        """Refine every layer where that is affordable, from the image on; say if any was."""
+        any_refined = False
+        for name in self._plan.nodes:
+            if name in self._plan.read and self._refine(name):
+                propagate_after(self._bounder.network, name, self.state, self._bounder.settings)
+                any_refined = True
+        return any_refined
+
+    def _refine(self, name: str) -> bool:
+        """Bound the undecided values of a node again by backward passes from there, if they are few enough."""
+        given = self.state.enclosures[name]
+        lower, upper = given.interval()
+        undecided = _undecided(lower, upper).flatten(1)
+        count = int(undecided.sum(dim=1).max())
+        stop = self._reachable(name, count)
+        if not count or stop is None or not _loose(given, undecided):
+            return False
+        chosen = undecided.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+        shape = given.centre.shape[1:]
+        for pieces, rows in self._chunks(chosen, stop):
+            part = self._taken(pieces)
+            one_hot = given.radius.new_zeros(*rows.shape, shape.numel()).scatter_(2, rows.unsqueeze(2), 1.0)
+            carried = backward.start(name, one_hot.view(*rows.shape, *shape), self._cells)
+            part._carry(carried, self._plan.nodes.index(name) + 1, stop)
+            found = backward.concretized(carried, part.state.enclosures)
+            self.passes = self.passes.index_put((pieces.cpu(),), part.passes)
+            given = _replaced(given, found.enclosure, pieces, rows)
+            at = (pieces.unsqueeze(1), rows)
+            lower.flatten(1)[at] = torch.fmax(lower.flatten(1)[at], _below(found.lower, lower.dtype))
+            upper.flatten(1)[at] = torch.fmin(upper.flatten(1)[at], -_below(-found.upper, upper.dtype))
+        self.state.enclosures[name] = given
+        self.state.narrowed[name] = (lower, upper)
+        return True
+
+    def _reachable(self, name: str, count: int) -> int | None:
+        """Return the stop furthest back that passes of so many values may afford; None if they afford none."""
+        budget = self._bounder.effort.refining * self._plan.whole
+        stops = [stop for stop in self._plan.stops_before(name) if self._plan.cost(name, stop) * count <= budget]
+        return stops[-1] if stops else None
+
+    def _chunks(self, rows: Tensor, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Cut rows ``(pieces, count)`` into parts whose coefficients fit into memory."""
+        largest = max(self._plan.sizes[name] for name in self._plan.nodes[stop - 1 :])
+        room = max(1, int(self._bounder.effort.memory / (largest * 24)))
+        at_once = max(1, min(rows.shape[1], room))
+        for pieces in torch.arange(len(rows), device=rows.device).split(max(1, room // at_once)):
+            for part in rows[pieces].split(at_once, dim=1):
+                yield pieces, part
+
+    def _carry(self, carried: backward.Pass, start: int, stop: int) -> None:
+        """Advance a pass over the nodes at positions from ``start - 1`` down to ``stop``."""
+        for position in range(start - 1, stop - 1, -1):
+            name = self._plan.nodes[position]
+            if name in carried.pending:
+                backward.advance(carried, name, self.state.steps[name], self.state.magnitudes)
+        self.passes = self.passes + carried.constant.shape[1] * self._between(start, stop)
+
+    def _between(self, start: int, stop: int) -> float:
+        costs, nodes = self._plan.costs, self._plan.nodes
+        return (costs[nodes[start - 1]] - costs[nodes[stop - 1]]) / self._plan.whole
+
+    def _carried_back(self, work: Work, bounds: Tensor) -> Tensor:
+        """Carry open rows back, ever further while some stay open and work may be spent."""
+        twins = opposites(work.rows)
+        still_open = work.wanted & ~work.proved(bounds)
+        served = (
+            still_open.gather(1, twins.clamp(min=0))
+            & (twins >= 0)
+            & (twins < torch.arange(twins.shape[1], device=twins.device))
+        )
+        carried = still_open & ~served
+        count = int(carried.sum(dim=1).max())
+        chosen = carried.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+        for pieces, rows in self._chunks(chosen, 1):
+            part = self._taken(pieces)
+            least_of, most_of = part._rows_carried_back(work, pieces, rows, twins)
+            self.passes = self.passes.index_put((pieces.cpu(),), part.passes)
+            at = (pieces.unsqueeze(1), rows)
+            bounds = bounds.index_put(at, torch.fmax(bounds[at], least_of))
+            twin = twins[at]
+            twin_bounds = torch.fmax(bounds[pieces.unsqueeze(1), twin.clamp(min=0)], most_of)
+            own = bounds[at]
+            at_twin = (pieces.unsqueeze(1), torch.where(twin >= 0, twin, rows))
+            bounds = bounds.index_put(at_twin, torch.where(twin >= 0, twin_bounds, own))
+        return bounds
+
+    def _rows_carried_back(self, work: Work, pieces: Tensor, rows: Tensor, twins: Tensor) -> tuple[Tensor, Tensor]:
+        """Bound rows ``(pieces, count)`` of these pieces, and with the same passes their opposites."""
+        target = self._plan.nodes[-1]
+        specification = work.rows.take(pieces, rows)
+        at = (pieces.unsqueeze(1), rows)
+        twin = twins[at]
+        opposite = (pieces.unsqueeze(1), twin.clamp(min=0))
+        exact = specification.dense(self._plan.sizes[target])
+        coefficients = exact.to(self.outputs().radius.dtype)
+        carried = backward.start(target, coefficients, self._cells)
+        lost = 4 * unit_roundoff(coefficients.dtype) * exact.abs().sum(dim=2)
+        carried.error += lost * self.outputs().magnitude().unsqueeze(1)
+        threshold = work.threshold[pieces].unsqueeze(1)
+        wanted, twin_wanted = work.wanted[at], work.wanted[opposite] & (twin >= 0)
+        best = torch.full_like(carried.constant, -torch.inf)
+        best_of_twin, bias, twin_bias = best.clone(), work.rows.bias[at], work.rows.bias[opposite]
+        position, budget = len(self._plan.nodes), self._bounder.effort.rows
+        for stop in self._plan.stops_before(target):
+            budget -= rows.shape[1] * self._between(position, stop)
+            if budget < 0:
+                break
+            self._carry(carried, position, stop)
+            position = stop
+            found = backward.concretized(carried, self.state.enclosures)
+            best = torch.fmax(best, found.lower + bias - 8 * CENTRE * bias.abs())
+            best_of_twin = torch.fmax(best_of_twin, twin_bias - found.upper - 8 * CENTRE * twin_bias.abs())
+            if not bool((wanted & ~(best > threshold) | twin_wanted & ~(best_of_twin > threshold)).any()):
+                break
+        return best, best_of_twin
+
+
+def opposites(rows: Rows) -> Tensor:
+    """Return, for each row ``(pieces, rows)``, the row with opposite coefficients, -1 where there is none.
+
+    One backward pass serves both. They are looked for only among rows of one output each, as keypoints have.
+    """
+    none = torch.full(rows.bias.shape, -1, dtype=torch.int64, device=rows.bias.device)
+    if bool((rows.coefficients[..., 1] != 0).any()):
+        return none
+    index, coefficient = rows.indices[..., 0], rows.coefficients[..., 0]
+    same = (index.unsqueeze(1) == index.unsqueeze(2)) & (coefficient.unsqueeze(1) == -coefficient.unsqueeze(2))
+    same &= coefficient.unsqueeze(1) != 0
+    return torch.where(same.any(dim=2), same.to(torch.int8).argmax(dim=2), none)
+
+
+def _undecided(lower: Tensor, upper: Tensor) -> Tensor:
+    return ~(lower >= 0) & ~(upper <= 0)
+
+
+def _loose(given: Enclosure, undecided: Tensor) -> bool:
+    """Say whether the radius is much of the undecided values' spread."""
+    radius = (given.radius.flatten(1) * undecided).sum()
+    return bool(radius > 0.3 * (given.spread().flatten(1) * undecided).sum())
+
+
+def _replaced(given: Enclosure, new: Enclosure, pieces: Tensor, rows: Tensor) -> Enclosure:
+    """Put enclosures of single values ``(pieces, rows)`` in their places, where they are narrower."""
+    working, shape = given.radius.dtype, given.centre.shape[1:]
+    at, directions = (pieces.unsqueeze(1), rows), given.slopes.shape[1]
+    centre, radius = given.centre.flatten(1), given.radius.flatten(1)
+    slopes = given.slopes.flatten(2).transpose(1, 2)
+    rounded = new.slopes.to(working)
+    lost = (rounded.double() - new.slopes).abs().sum(dim=1)
+    new_radius = ((new.radius + lost) * (1 + 4 * unit_roundoff(working))).to(working)
+    better = new_radius + rounded.abs().sum(dim=1) < given.spread().flatten(1)[at]
+    rounded = torch.nn.functional.pad(rounded, [0, 0, 0, directions - rounded.shape[1]]).transpose(1, 2)
+    centre = centre.index_put(at, torch.where(better, new.centre, centre[at]))
+    radius = radius.index_put(at, torch.where(better, new_radius, radius[at]))
+    slopes = slopes.index_put(at, torch.where(better.unsqueeze(2), rounded, slopes[at])).transpose(1, 2)
+    return Enclosure(centre.view(-1, *shape), slopes.reshape(-1, directions, *shape), radius.view(-1, *shape))
+
+
+def _below(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return numbers of a dtype that are at most the values."""
+    return (values - values.abs() * (4 * unit_roundoff(dtype))).to(dtype) - UNDERFLOW
+
+
+def least(rows: Rows, outputs: Enclosure) -> Tensor:
+    """Return the least values ``(pieces, rows)`` that an enclosure of the outputs ``(pieces, outputs)`` allows."""
+    slopes, radius = outputs.slopes.double(), outputs.radius.double()
+    lines = Lines(slopes, outputs.centre - radius, slopes, outputs.centre + radius)
+    size = rows.coefficients.abs().sum(dim=2) * outputs.magnitude().unsqueeze(1) + rows.bias.abs()
+    return rows.minimum(lines) - SUMMED * 1e-3 * size

@@ -1,0 +1,84 @@
+"""What is known of a value over pieces of theta: a line in t, give or take a radius."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from usncli.certifying.bounds.affine.rounding import CENTRE, unit_roundoff
+from usncli.perturbing import Lines
+
+
+class Enclosure(NamedTuple):
+    """Values ``centre + sum_d slopes[:, d] t_d``, give or take ``radius``, for t in [-1, 1]^D.
+
+    The first directions are theta's; others are errors that several values share. A value that lacks the last
+    directions has slope 0 there.
+
+    Attributes:
+        centre: ``(pieces, *shape)``.
+        slopes: ``(pieces, D, *shape)``.
+        radius: ``(pieces, *shape)``, at least 0.
+    """
+
+    centre: Tensor
+    slopes: Tensor
+    radius: Tensor
+
+    def spread(self) -> Tensor:
+        """Return how far values may be from the centre, ``(pieces, *shape)``; its own rounding is not covered."""
+        return self.slopes.abs().sum(dim=1).add_(self.radius)
+
+    def middle(self) -> tuple[Tensor, Tensor]:
+        """Return the centre in the radius' precision, and at least how far values may be from that."""
+        centre = self.centre.to(self.radius.dtype)
+        spread = self.spread()
+        units = (self.slopes.shape[1] + 8) * unit_roundoff(centre.dtype)
+        return centre, spread.add_(torch.add(centre.abs(), spread), alpha=units)
+
+    def interval(self) -> tuple[Tensor, Tensor]:
+        """Return at most the least and at least the greatest value, ``(pieces, *shape)``, in the radius' precision."""
+        centre, spread = self.middle()
+        return centre - spread, centre + spread
+
+    def largest(self) -> Tensor:
+        """Return at least the largest absolute value over all pieces, ``(1, *shape)``."""
+        centre, spread = self.middle()
+        return spread.add_(centre.abs()).amax(dim=0, keepdim=True).mul_(1 + 4 * unit_roundoff(centre.dtype))
+
+    def magnitude(self) -> Tensor:
+        """Return at least the largest absolute value of each piece, ``(pieces,)``, float64."""
+        centre, spread = self.middle()
+        return spread.add_(centre.abs()).flatten(1).amax(dim=1).double() * (1 + 1e-6)
+
+    def take(self, pieces: Tensor) -> Enclosure:
+        """Return some pieces."""
+        return Enclosure(self.centre[pieces], self.slopes[pieces], self.radius[pieces])
+
+
+def from_lines(lines: Lines, working: torch.dtype) -> Enclosure:
+    """Return the enclosure of what lies between two lines; where they are not parallel the difference is radius.
+
+    Args:
+        lines: in float64.
+        working: precision of slopes and radius.
+    """
+    centre = (lines.lower + lines.upper) / 2
+    radius = torch.maximum(lines.upper - centre, centre - lines.lower)
+    exact = lines.lower_slope
+    if lines.lower_slope is not lines.upper_slope:
+        exact = (lines.lower_slope + lines.upper_slope) / 2
+        apart = torch.maximum((lines.upper_slope - exact).abs(), (exact - lines.lower_slope).abs())
+        radius = radius + apart.sum(dim=1)
+    slopes = exact.to(working)
+    lost = (slopes.double() - exact).abs().sum(dim=1) + 16 * CENTRE * (centre.abs() + exact.abs().sum(dim=1))
+    return Enclosure(centre, slopes, ((radius + lost) * (1 + 4 * unit_roundoff(working))).to(working))
+
+
+def aligned(*slopes: Tensor) -> list[Tensor]:
+    """Return slopes ``(pieces, D, ...)`` padded with zeros to one number of directions."""
+    most = max(slope.shape[1] for slope in slopes)
+    return [functional.pad(slope, [0, 0] * (slope.dim() - 2) + [0, most - slope.shape[1]]) for slope in slopes]

@@ -1,0 +1,128 @@
+"""Forward passes: the enclosure of every node of a network over pieces of theta."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, fx
+
+from usncli.certifying.bounds.affine.enclosure import Enclosure
+from usncli.certifying.bounds.affine.rules.table import apply_rule
+from usncli.certifying.bounds.affine.steps import Step
+from usncli.certifying.bounds.method import Arithmetic
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a forward pass.
+
+    Attributes:
+        keep: names of the nodes whose enclosures are held; the last node's always is.
+        arithmetic: whose result is bounded.
+        symbols: errors of activations that are kept apart as directions of their own, the largest of each piece.
+    """
+
+    keep: Collection[str]
+    arithmetic: Arithmetic
+    symbols: int = 0
+
+
+@dataclass
+class State:
+    """What a forward pass found.
+
+    Attributes:
+        enclosures: of the nodes that were to be kept, by name.
+        narrowed: least and greatest values of nodes that are known better than by their enclosures.
+        steps: what each node is, by name; the image has none.
+        magnitudes: largest absolute value ``(pieces,)`` of each node that several others read.
+    """
+
+    enclosures: dict[str, Enclosure]
+    narrowed: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
+    magnitudes: dict[str, Tensor] = field(default_factory=dict)
+
+    def take(self, pieces: Tensor) -> State:
+        """Return the state of some pieces."""
+        return State(
+            {name: item.take(pieces) for name, item in self.enclosures.items()},
+            {name: (lower[pieces], upper[pieces]) for name, (lower, upper) in self.narrowed.items()},
+            {name: step.take(pieces) for name, step in self.steps.items()},
+            {name: item[pieces] for name, item in self.magnitudes.items()},
+        )
+
+
+def propagate(network: fx.GraphModule, image: Enclosure, settings: Settings) -> State:
+    """Bound every node over pieces.
+
+    Args:
+        network: what to bound, in float64.
+        image: enclosure of its input.
+        settings: what to keep, and how.
+
+    Returns:
+        The state; an enclosure that is not a number stays so and proves nothing.
+    """
+    nodes = [node for node in network.graph.nodes if node.op != "output"]
+    state = State({nodes[0].name: image})
+    _run(network, nodes[1:], state, settings)
+    return state
+
+
+def propagate_after(network: fx.GraphModule, name: str, state: State, settings: Settings) -> None:
+    """Bound again, in place, every node that a changed node reaches; the nodes that those read have to be held."""
+    changed, later = {name}, []
+    for node in network.graph.nodes:
+        if node.op != "output" and any(source.name in changed for source in node.all_input_nodes):
+            changed.add(node.name)
+            later.append(node)
+    _run(network, later, state, replace(settings, symbols=0))
+
+
+def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settings: Settings) -> None:
+    room = settings.symbols
+    last_use = {source: node for node in nodes for source in node.all_input_nodes}
+    for node in nodes:
+        result = apply_rule(network, node, state.enclosures, state.narrowed, settings.arithmetic)
+        enclosure = result.enclosure
+        if result.error is not None:
+            enclosure, used = with_error(enclosure, result.error, room)
+            room -= used
+        state.steps[node.name] = result.step
+        state.enclosures[node.name] = enclosure
+        if len(node.users) > 1:
+            state.magnitudes[node.name] = enclosure.magnitude()
+        for source in node.all_input_nodes:
+            if last_use[source] is node and source.name not in settings.keep:
+                state.enclosures.pop(source.name, None)
+
+
+def with_error(enclosure: Enclosure, own: Tensor, room: int) -> tuple[Enclosure, int]:
+    """Add an error radius to an enclosure, the largest of each piece as directions of their own.
+
+    Kept as a direction e in [-1, 1] with the error as slope, an error passes later layers like theta does and cancels
+    where it meets itself; as radius it would grow by |W| in every layer. Numbering is common to all nodes.
+
+    Args:
+        enclosure: without the error.
+        own: ``(pieces, *shape)``, at least 0.
+        room: most new directions.
+
+    Returns:
+        The enclosure and how many directions were added.
+    """
+    count = 0
+    if room:
+        flat = own.flatten(1)
+        # An error that is not a number counts, so that it is never dropped.
+        count = min(room, int((flat != 0).sum(dim=1).max()))
+    if not count:
+        return enclosure._replace(radius=enclosure.radius + own), 0
+    errors, where = flat.topk(count, dim=1)
+    new = flat.new_zeros(len(flat), count, flat.shape[1]).scatter_(2, where.unsqueeze(2), errors.unsqueeze(2))
+    rest = flat.scatter(1, where, 0.0).view_as(own)
+    slopes = torch.cat([enclosure.slopes, new.view(len(flat), count, *own.shape[1:])], dim=1)
+    return Enclosure(enclosure.centre, slopes, enclosure.radius + rest), count

@@ -1,0 +1,64 @@
+"""Activations and products."""
+
+from __future__ import annotations
+
+import torch
+
+from usncli.certifying.bounds.affine.activations import execution_error, relax
+from usncli.certifying.bounds.affine.enclosure import Enclosure
+from usncli.certifying.bounds.affine.rounding import UNDERFLOW
+from usncli.certifying.bounds.affine.rules.operation import SPARE, Operation, Result, diagonal
+from usncli.certifying.bounds.affine.steps import ReluStep
+from usncli.certifying.rewriting.activation import Function
+
+
+def activation(operation: Operation) -> Result:
+    """An elementwise function by its relaxation over each value's interval."""
+    if operation.layer.function is Function.RELU:
+        return relu(operation)
+    lower, upper = operation.interval()
+    relaxation = relax(operation.layer, lower, upper)
+    sizes = relaxation.slope.abs() * torch.maximum(lower.abs(), upper.abs()) + relaxation.shift.abs()
+    error = torch.add(relaxation.radius, sizes, alpha=SPARE * operation.working)
+    if operation.executed:
+        error = error + execution_error(operation.layer, lower, upper, operation.executed)
+    return diagonal(operation, (relaxation.slope,), relaxation.shift, error)
+
+
+def relu(operation: Operation) -> Result:
+    """max(x, 0): the identity where x >= 0, zero where x <= 0, else parallel to the chord over the interval [l, u].
+
+    With slope k in [0, 1], relu(x) - k x over l <= x <= u is at most max(-k l, (1 - k) u), at x = l or u, and at least
+    0, at x = 0, whatever rounding made of k = u / (u - l): the line k x plus half of that, give or take as much.
+    """
+    (given,) = operation.inputs
+    lower, upper = operation.interval()
+    active, dead = lower >= 0, upper <= 0
+    # What is not a number is neither: it stays so, and proves nothing.
+    crossing = ~(active | dead)
+    slope = torch.where(crossing, upper / (upper - lower), active.to(lower.dtype))
+    # 16 units of u cover multiplying centre, slopes and coefficients by k: k |x| is at most u.
+    half = torch.maximum(-slope * lower, (1 - slope) * upper).mul_(0.5).add_(upper, alpha=SPARE * operation.working)
+    half = torch.where(crossing, half, torch.zeros_like(half))
+    enclosure = Enclosure(given.centre * slope + half, given.slopes * slope.unsqueeze(1), given.radius * slope)
+    step = ReluStep(operation.sources, half, half, (slope,), (slope.shape[1:],), given, (lower, upper), centred=True)
+    return Result(enclosure, step, half)
+
+
+def product(operation: Operation) -> Result:
+    """The product of two values, one of which may be broadcast.
+
+    x y = y0 x + x0 y - x0 y0 + (x - x0) (y - y0), with x0 and y0 the centres; the last term is at most the product of
+    the distances from them. It has one sign where both are the same value.
+    """
+    first, second = operation.inputs
+    (x0, x_far), (y0, y_far) = first.middle(), second.middle()
+    sizes = (x0.abs() + x_far) * (y0.abs() + y_far)
+    error = x_far * y_far * (1 + 8 * operation.working)
+    shift = -x0.to(first.centre.dtype) * y0.to(first.centre.dtype)
+    if operation.sources[0] == operation.sources[1]:
+        error = error / 2
+        shift = shift + error
+    error = error + sizes * (SPARE * operation.working + 2 * operation.executed) + UNDERFLOW
+    slopes = tuple(slope.expand(error.shape) for slope in (y0, x0))
+    return diagonal(operation, slopes, shift, error)

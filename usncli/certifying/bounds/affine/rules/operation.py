@@ -1,0 +1,84 @@
+"""What a rule is given and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned
+from usncli.certifying.bounds.affine.rounding import unit_roundoff
+from usncli.certifying.bounds.affine.steps import DiagonalStep, Step
+from usncli.certifying.bounds.method import Arithmetic
+
+SPARE = 16
+"""Units of roundoff for the elementwise operations around a map, of which there are fewer."""
+
+
+class Operation(NamedTuple):
+    """One node of a rewritten network with what its rule needs.
+
+    Attributes:
+        sources: names of the nodes that it reads.
+        inputs: their enclosures.
+        narrowed: least and greatest value of the first input where that is known better than by its enclosure.
+        layer: the module, for ``call_module`` nodes.
+        arguments: positional arguments of the node.
+        arithmetic: whose result is bounded.
+    """
+
+    sources: tuple[str, ...]
+    inputs: tuple[Enclosure, ...]
+    narrowed: tuple[Tensor, Tensor] | None
+    layer: Any
+    arguments: tuple[Any, ...]
+    arithmetic: Arithmetic
+
+    def interval(self) -> tuple[Tensor, Tensor]:
+        """Return the least and the greatest value of the only input."""
+        (given,) = self.inputs
+        return given.interval() if self.narrowed is None else self.narrowed
+
+    @property
+    def working(self) -> float:
+        """Roundoff of the precision of slopes and radii."""
+        return unit_roundoff(self.inputs[0].radius.dtype)
+
+    @property
+    def executed(self) -> float:
+        """Roundoff of the execution that the claim is about; 0 for exact arithmetic."""
+        return unit_roundoff(torch.float32) if self.arithmetic == Arithmetic.FLOAT32 else 0.0
+
+
+class Result(NamedTuple):
+    """What a rule returns; see the package's docstring.
+
+    Attributes:
+        enclosure: of the operation's affine part.
+        step: for backward passes.
+        error: ``(pieces, *shape)``, radius that the relaxation adds; None is 0.
+    """
+
+    enclosure: Enclosure
+    step: Step
+    error: Tensor | None = None
+
+
+Rule = Callable[[Operation], Result]
+
+
+def diagonal(operation: Operation, slopes: tuple[Tensor, ...], shift: Tensor, error: Tensor) -> Result:
+    """Return slopes times inputs plus a shift; the error has to cover the rounding of the slopes' products."""
+    centre, radius = shift.to(operation.inputs[0].centre.dtype), torch.zeros_like(error)
+    carried = []
+    for given, slope in zip(operation.inputs, slopes, strict=True):
+        centre = centre + given.centre * slope
+        carried.append(given.slopes * slope.unsqueeze(1))
+        radius = radius + given.radius * slope.abs()
+    directions = carried[0] if len(carried) == 1 else torch.add(*aligned(*carried))
+    radius = radius.mul_(1 + SPARE * operation.working)
+    shapes = tuple(given.centre.shape[1:] for given in operation.inputs)
+    step = DiagonalStep(operation.sources, shift, error, slopes, shapes)
+    return Result(Enclosure(centre, directions, radius), step, error)
