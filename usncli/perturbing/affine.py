@@ -64,9 +64,11 @@ class AffinePerturbation(Perturbation):
         form = self.affine(image)
         directions = torch.stack([direction.expand_as(form.offset) for direction in form.directions], dim=1)
         centres, radii = (part[:, :, None, None, None] for part in (boxes.centres(), boxes.radii()))
-        middle = form.offset + (directions * centres).sum(dim=1)
-        magnitude = form.offset.abs() + (directions.abs() * (centres.abs() + radii)).sum(dim=1)
-        slope, error = directions * radii, 8 * UNIT * magnitude + torch.finfo(image.dtype).tiny
+        middle, magnitude = form.offset, form.offset.abs()
+        for index, direction in enumerate(directions.unbind(1)):
+            middle = torch.addcmul(middle, centres[:, index], direction)
+            magnitude = torch.addcmul(magnitude, centres[:, index].abs() + radii[:, index], direction.abs())
+        slope, error = directions * radii, magnitude.mul_(8 * UNIT).add_(torch.finfo(image.dtype).tiny)
         if self.clip:
             return clipped(slope, middle, error)
         return Lines(slope, middle - error, slope, middle + error)

@@ -51,7 +51,7 @@ class Gamma(Perturbation):
         """Enclose x^g = exp(-L g) with L = -ln x; see `Perturbation.lines`.
 
         With g = c + r t and y = r L a pixel is A exp(-y t), where A = exp(-L c). Pixels of y <= 1 get the line and the
-        one shared error of `_series`, the others two parallel lines, `_chord`. A 0 stays 0 without any error.
+        one shared error of `_series`, the others the parallel lines of `_chord`. A 0 stays 0 without any error.
 
         Rounding, with u = 2^-53; log, exp and their results are trusted to 4 units in the last place, 8 u. The computed
         L has that error, which moves x^g by at most 8 u z exp(-z) <= 3 u with z = L g; for that L, y errs by u.
@@ -61,18 +61,21 @@ class Gamma(Perturbation):
         """
         inside = (image >= 0) & (image <= 1)
         logarithm = torch.where(inside, -image.clamp(min=torch.finfo(image.dtype).tiny).log(), torch.nan)
-        centres, radii = (part[:, :, None, None] for part in (boxes.centres(), boxes.radii()))
-        exponent = radii * logarithm
-        series, chord = _series(logarithm, centres, exponent), _chord(logarithm, centres, radii)
-        lines = [torch.where(exponent <= 1, *parts) for parts in zip(series, chord, strict=True)]
+        # A logarithm of 0 keeps every power of a black pixel at 1 until it is put to 0.
         black = image == 0
-        middle, slope, shared, radius = (torch.where(black, 0.0, part) for part in lines)
-        radius = radius + torch.where(black, 0.0, ROUNDING)
+        logarithm = logarithm.masked_fill(black, 0).expand(len(boxes.lower), -1, -1, -1)
+        centres, radii = (part[:, :, None, None].expand_as(logarithm) for part in (boxes.centres(), boxes.radii()))
+        parts = _series(logarithm, centres, radii)
+        steep = (radii * logarithm > 1).nonzero(as_tuple=True)
+        for part, chord in zip(parts, _chord(logarithm[steep], centres[steep], radii[steep]), strict=True):
+            part[steep] = chord
+        middle, slope, shared, radius = (part.masked_fill_(black, 0) for part in parts)
+        radius += torch.where(black, 0.0, ROUNDING)
         slopes = torch.stack([slope, shared], dim=1)
         return Lines(slopes, middle - radius, slopes, middle + radius)
 
 
-def _series(logarithm: Tensor, centres: Tensor, exponent: Tensor) -> tuple[Tensor, ...]:
+def _series(logarithm: Tensor, centres: Tensor, radii: Tensor) -> tuple[Tensor, ...]:
     """Enclose A exp(-y t) by its Chebyshev series, cut after the second degree.
 
     exp(-y t) = I_0(y) - 2 I_1(y) t + 2 I_2(y) T_2(t) - 2 I_3(y) T_3(t) + ..., with modified Bessel functions, each a
@@ -82,9 +85,9 @@ def _series(logarithm: Tensor, centres: Tensor, exponent: Tensor) -> tuple[Tenso
     exp(y) less what was taken.
 
     Returns:
-        Middle, slope, coefficient of the shared error, and radius, for y <= 1.
+        Middle, slope, coefficient of the shared error, and radius; of use for y <= 1.
     """
-    y = exponent.clamp(max=1)
+    y = radii * logarithm
     quarter = y * y / 4
     middle = 1 + quarter * (1 + quarter / 4)
     slope = y * (1 + quarter / 2 * (1 + quarter / 6))
@@ -106,7 +109,7 @@ def _chord(logarithm: Tensor, centres: Tensor, radii: Tensor) -> tuple[Tensor, .
     """
     first, last = ((-logarithm * (centres + sign * radii)).exp() for sign in (-1, 1))
     slope = (first - last) / 2
-    value = (slope / (radii * logarithm).clamp(min=1)).clamp(min=1e-300)
+    value = (slope / (radii * logarithm)).clamp(min=1e-300)
     tangent = value * (1 - value.log() - logarithm * centres)
     chord = (first + last) / 2
     return (chord + tangent) / 2, -slope, torch.zeros_like(slope), (chord - tangent) / 2
