@@ -18,7 +18,6 @@ from usncli.certifying.rewriting.vocabulary import CannotRewriteError, Vocabular
 from usncli.errors import UnsupportedOperationError
 from usncli.loading.operations import bind, layer_name
 
-
 _aten = torch.ops.aten
 _OF_SHAPE = {
     _aten.sym_size.int,

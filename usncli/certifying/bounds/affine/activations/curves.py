@@ -31,8 +31,12 @@ VALUE_UNITS = 64
 DERIVATIVE_UNITS = 16
 FLOOR = 2.0**-73
 HALVINGS = 6
-NARROW = 2.0**-20
-"""Relative width below which the slope is the derivative at the middle: a difference of values would be rounding."""
+NARROW = 2.0**-36
+"""Relative width below which the slope is the derivative at the middle.
+
+A difference of values would be mostly rounding. Above that, what rounding does to the slope moves the line by no more
+than it does to a value.
+"""
 
 
 @dataclass(frozen=True)
