@@ -1,14 +1,17 @@
 """Relaxations of smooth functions, from their values, their derivatives and the points where their curvature turns.
 
 Over [l, u] a slope k is chosen and f(x) - k x =: g(x) bounded. Between two neighbouring turning points f is convex or
-concave, and g with it. Where g is convex its greatest value is at an end, and its least is found by bisecting for
-g' = 0: from a bracket [p, q] with g' <= 0 before p and g' >= 0 after q, both tangents there lie below g,
+concave, and g with it. Where g is convex its greatest value is at an end, and every tangent lies below it; where it is
+concave, the same upside down. No constant of the function but its turning points enters.
 
-    g >= max(g(p) + min(0, g'(p) (q - p)), g(q) - max(0, g'(q) (q - p))).
+- Where no turn lies within the interval, k is the derivative at the middle, so that the tangent there is level: a few
+  values, and for a narrow interval as good as can be. It is kept where the two ends hardly differ, `LEVEL`.
+- Else k is the slope of the chord. On each stretch of one curvature the place where g' = 0 is searched by bisection,
+  which leaves a bracket [p, q] with g' <= 0 before p and g' >= 0 after q for a convex g; then
 
-After `HALVINGS` steps that is within (width / 2^HALVINGS)^2 max|f''| of the truth, and at once for a narrow interval,
-whose least value is at its middle. Where g is concave it is the same upside down. No constant of the function but its
-turning points enters, and k may be any number.
+      g >= max(g(p) + min(0, g'(p) (q - p)), g(q) - max(0, g'(q) (q - p))).
+
+  After `HALVINGS` steps that is within (width / 2^HALVINGS)^2 max|f''| of the truth.
 
 Rounding. A function's values are computed with a relative error below `VALUE_UNITS` u and an absolute one of
 `FLOOR`, its derivatives with an error below ``DERIVATIVE_UNITS u (1 + |f'|)``, if exp, tanh, log1p and erfc of the
@@ -32,11 +35,9 @@ DERIVATIVE_UNITS = 16
 FLOOR = 2.0**-73
 HALVINGS = 6
 NARROW = 2.0**-36
-"""Relative width below which the slope is the derivative at the middle.
-
-A difference of values would be mostly rounding. Above that, what rounding does to the slope moves the line by no more
-than it does to a value.
-"""
+"""Relative width below which the slope is the derivative at the middle: a difference of values would be rounding."""
+LEVEL = 0.1
+"""Difference of g at both ends, as a share of its range, up to which the tangent at the middle is good enough."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,47 @@ class Curve:
 
     def relax(self, lower: Tensor, upper: Tensor) -> Relaxation:
         """Return its relaxation over [lower, upper], float64."""
-        slope = self._slope(lower, upper)
-        ends = self.value(lower) - slope * lower
-        least, greatest = ends, ends
+        relaxation, good = self._by_tangent(lower, upper)
+        rest = ~good
+        if bool(rest.any()):
+            for part, better in zip(relaxation, self._by_bisection(lower[rest], upper[rest]), strict=True):
+                part[rest] = better
+        return relaxation
+
+    def _by_tangent(self, lower: Tensor, upper: Tensor) -> tuple[Relaxation, Tensor]:
+        """Return the relaxation with the slope at the middle, and where it is sound and good enough."""
+        middle = lower + (upper - lower) / 2
+        slope, at_middle = self.derivative(middle), self.value(middle)
+        line = at_middle - slope * middle
+        by_lower, by_upper = self.value(lower) - slope * lower, self.value(upper) - slope * upper
+        least = torch.minimum(torch.minimum(by_lower, by_upper), line)
+        greatest = torch.maximum(torch.maximum(by_lower, by_upper), line)
+        slack = self._slack(least, greatest, slope, lower, upper)
+        good = (by_lower - by_upper).abs() <= LEVEL * (greatest - least) + slack
+        for turn in self.turns:
+            good &= (lower >= turn) | (upper <= turn)
+        return enclosing(slope, least, greatest, slack), good
+
+    def _by_bisection(self, lower: Tensor, upper: Tensor) -> Relaxation:
+        """Return the relaxation with the slope of the chord."""
+        slope = self._chord(lower, upper)
+        least = greatest = self.value(lower) - slope * lower
         start, convex = lower, self.convex_first
         for turn in (*self.turns, torch.inf):
             end = torch.clamp(upper, max=turn).maximum(lower)
             for bound in self._extremes(start, end, slope, convex):
                 least, greatest = torch.minimum(least, bound), torch.maximum(greatest, bound)
             start, convex = end, not convex
+        return enclosing(slope, least, greatest, self._slack(least, greatest, slope, lower, upper))
+
+    def _slack(self, least: Tensor, greatest: Tensor, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        """Return what covers rounding: of values, and of derivatives over the interval's width."""
         sizes = torch.maximum(least.abs(), greatest.abs()) + slope.abs() * largest(lower, upper)
         tilt = (1 + slope.abs()) * (upper - lower)
-        # Twice the values' units: half for the operations that follow them.
-        slack = ROUNDOFF * (2 * VALUE_UNITS * sizes + 2 * DERIVATIVE_UNITS * tilt) + FLOOR
-        return enclosing(slope, least, greatest, slack)
+        # Twice the units: half for the operations that follow.
+        return ROUNDOFF * (2 * VALUE_UNITS * sizes + 2 * DERIVATIVE_UNITS * tilt) + FLOOR
 
-    def _slope(self, lower: Tensor, upper: Tensor) -> Tensor:
+    def _chord(self, lower: Tensor, upper: Tensor) -> Tensor:
         """Return the chord's slope, or the derivative at the middle."""
         middle, width = lower + (upper - lower) / 2, upper - lower
         narrow = width <= NARROW * (1 + middle.abs())
