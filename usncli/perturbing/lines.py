@@ -32,6 +32,13 @@ class Lines(NamedTuple):
     upper_slope: Tensor
     upper: Tensor
 
+    def take(self, pieces: Tensor) -> Lines:
+        """Return the lines of some pieces, keeping shared tensors shared."""
+        lower_slope, lower = self.lower_slope[pieces], self.lower[pieces]
+        upper_slope = lower_slope if self.upper_slope is self.lower_slope else self.upper_slope[pieces]
+        upper = lower if self.upper is self.lower else self.upper[pieces]
+        return Lines(lower_slope, lower, upper_slope, upper)
+
     def minimum(self) -> Tensor:
         """Return the least value of the lower line over the piece, ``(pieces, *shape)``."""
         return self.lower - sum_of_absolutes(self.lower_slope)

@@ -31,6 +31,16 @@ class Work(NamedTuple):
     threshold: Tensor
     dimension: int = 1
 
+    def pieces(self, chosen: Tensor) -> Work:
+        """Return the work of some pieces, ``(selected,)``."""
+        return self._replace(
+            images=self.images.take(chosen),
+            rows=self.rows.pieces(chosen),
+            wanted=self.wanted[chosen],
+            centre=self.centre[chosen],
+            threshold=self.threshold[chosen],
+        )
+
     def proved(self, lower: Tensor) -> Tensor:
         """Say which rows lower bounds ``(pieces, rows)`` prove; no number proves nothing."""
         return lower > self.threshold.unsqueeze(1)

@@ -8,7 +8,7 @@ again by backward passes of their own, and the layers after them once more.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
@@ -34,14 +34,14 @@ class Effort:
         rows: on backward passes of the rows.
         hopeless: pieces of which some row may keep only a smaller share of its looseness are not worked on further.
         memory: bytes that backward passes may hold.
-        symbols: errors that the forward pass keeps apart.
+        symbols: errors of activations that a forward pass may keep apart.
     """
 
     refining: float = 8.0
     rows: float = 16.0
     hopeless: float = 1 / 40
     memory: float = 1e9
-    symbols: int = 0
+    symbols: int = 96
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Bounder:
     @property
     def settings(self) -> Settings:
         """How forward passes are run."""
-        return Settings(self.plan.borders, self.arithmetic, self.effort.symbols)
+        return Settings(self.plan.borders, self.arithmetic)
 
 
 class Batch:
@@ -73,18 +73,33 @@ class Batch:
         bounder: the network.
         image: enclosure of its input over the pieces.
         dimension: of theta; the image's first directions.
+        symbols: whether every error of an activation is kept apart.
 
     Attributes:
         state: what is known of every node.
         passes: ``(pieces,)``, work spent on each piece in passes of the network, float64, on the CPU.
+
+    Raises:
+        TooManyErrorsError: there are more errors than may be kept apart.
     """
 
-    def __init__(self, bounder: Bounder, image: Enclosure, dimension: int) -> None:
+    def __init__(self, bounder: Bounder, image: Enclosure, dimension: int, *, symbols: bool = False) -> None:
         self._bounder, self._plan = bounder, bounder.plan
         self._cells = make_cells(dimension, image.centre.device)
-        self.state = propagate(bounder.network, image, bounder.settings)
+        most = bounder.effort.symbols if symbols else 0
+        self.state = propagate(bounder.network, image, replace(bounder.settings, symbols=most))
         count = len(image.centre)
-        self.passes = torch.full((count,), 2 + image.slopes.shape[1] + 1 / count, dtype=torch.float64)
+        self.passes = torch.full((count,), 2 + 1 / count, dtype=torch.float64) + self._slopes_carried()
+
+    def _slopes_carried(self) -> float:
+        """Return what carrying the slopes cost a piece, in passes."""
+        plan, total, before = self._plan, 0.0, 0.0
+        for name in plan.nodes[1:]:
+            kept = self.state.enclosures.get(name)
+            directions = before if kept is None else float(kept.slopes.shape[1])
+            total += directions * (plan.costs[name] - plan.costs[plan.nodes[plan.nodes.index(name) - 1]])
+            before = directions
+        return total / plan.whole
 
     def outputs(self) -> Enclosure:
         """Return the enclosure of the network's output."""
@@ -100,9 +115,7 @@ class Batch:
         if not len(pieces):
             return bounds
         some = self._taken(pieces)
-        part = Work(
-            work.images, work.rows.pieces(pieces), work.wanted[pieces], work.centre[pieces], work.threshold[pieces]
-        )
+        part = work.pieces(pieces)
         better = bounds[pieces]
         if some._refine_all():
             better = torch.fmax(better, some.bounds(part.rows))

@@ -78,7 +78,13 @@ def from_lines(lines: Lines, working: torch.dtype) -> Enclosure:
     return Enclosure(centre, slopes, ((radius + lost) * (1 + 4 * unit_roundoff(working))).to(working))
 
 
+def with_directions(slopes: Tensor, directions: int) -> Tensor:
+    """Return slopes ``(pieces, D, ...)`` with zeros for directions that they lack."""
+    missing = directions - slopes.shape[1]
+    return functional.pad(slopes, [0, 0] * (slopes.dim() - 2) + [0, missing]) if missing else slopes
+
+
 def aligned(*slopes: Tensor) -> list[Tensor]:
-    """Return slopes ``(pieces, D, ...)`` padded with zeros to one number of directions."""
+    """Return slopes ``(pieces, D, ...)`` with as many directions as any of them has."""
     most = max(slope.shape[1] for slope in slopes)
-    return [functional.pad(slope, [0, 0] * (slope.dim() - 2) + [0, most - slope.shape[1]]) for slope in slopes]
+    return [with_directions(slope, most) for slope in slopes]

@@ -10,11 +10,14 @@ from torch import Tensor, fx
 
 from usncli.certifying.bounds.affine.batch import Batch, Bounder, Effort
 from usncli.certifying.bounds.affine.enclosure import from_lines
+from usncli.certifying.bounds.affine.forward import TooManyErrorsError
 from usncli.certifying.bounds.affine.plan import make_plan
 from usncli.certifying.bounds.engine import Bounded, Work
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.perturbing import Lines
 
+FAILED = 3.0
+"""About what an attempt with symbols costs that ends early for want of room, in passes."""
 MOST_PIECES = 32
 """Pieces in a batch beyond which nothing is gained."""
 
@@ -47,30 +50,85 @@ class AffineEngine:
         self.relus = plan.activations
         held = sum(plan.sizes.values()) * (8 + 8 * working.itemsize)
         self.pieces_at_once = int(max(1, min(MOST_PIECES, effort.memory / held)))
+        with_symbols = sum(plan.sizes.values()) * 8 * (4 + effort.symbols)
+        self._symbols_at_once = int(max(1, min(MOST_PIECES, effort.memory / with_symbols)))
+        self.forget()
 
     def forget(self) -> None:
-        """Nothing is kept from one query to the next."""
+        """Forget for pieces of what size keeping errors apart paid."""
+        self._closed_by_symbols, self._open_despite_symbols = 0.0, float("inf")
 
     def lower_bounds(self, work: Work) -> Bounded:
         """Bound the wanted rows over each piece; see `BoundEngine.lower_bounds`."""
         with torch.no_grad(), plain_products():
-            batch = self._batch(work.images, work.dimension)
-            bounds = batch.tighten(work, batch.bounds(work.rows))
-            split = batch.split(work.images.lower_slope.shape[1])
-        return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, batch.passes.to(self.device))
+            return self._lower_bounds(work)
+
+    def _lower_bounds(self, work: Work) -> Bounded:
+        """Bound pieces without symbols, unless those paid before for such pieces; then those left wide open with them."""
+        extents = work.images.lower_slope[:, : work.dimension].abs().flatten(1).amax(dim=1)
+        directions = work.images.lower_slope.shape[1]
+        bounds = torch.full_like(work.centre, -torch.inf)
+        passes = torch.zeros(len(extents), dtype=torch.float64, device=self.device)
+        split = torch.ones(len(extents), directions, dtype=torch.float64, device=self.device)
+        plain = (extents > self._closed_by_symbols).nonzero().squeeze(1)
+        if len(plain):
+            some = work.pieces(plain)
+            batch = Batch(self._bounder, from_lines(some.images, self._working), work.dimension)
+            found = batch.tighten(some, batch.bounds(some.rows))
+            bounds[plain], passes[plain], split[plain] = found, batch.passes.to(self.device), batch.split(directions)
+        promising = self._promising(work, bounds, extents)
+        for start, at_once in _groups(len(promising), self._symbols_at_once):
+            pieces = promising[start : start + at_once]
+            pieces = pieces[extents[pieces] <= 0.51 * self._open_despite_symbols]
+            if len(pieces):
+                self._try_symbols(work, pieces, float(extents[pieces].max()), bounds, passes)
+        return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes)
+
+    def _promising(self, work: Work, bounds: Tensor, extents: Tensor) -> Tensor:
+        """Return the pieces that symbols may close: no row fails at the centre, and halving alone would take long."""
+        still_open = work.wanted & ~work.proved(bounds)
+        need = work.centre - work.threshold.unsqueeze(1)
+        far = still_open & ~(need > self._bounder.effort.hopeless * (work.centre - bounds))
+        fails = (work.wanted & ~(need > 0)).any(dim=1)
+        chosen = (far.any(dim=1) & ~fails).nonzero().squeeze(1)
+        return chosen[extents[chosen].argsort(stable=True)]
+
+    def _try_symbols(self, work: Work, pieces: Tensor, extent: float, bounds: Tensor, passes: Tensor) -> None:
+        """Bound some pieces with every error kept apart, in place, and remember whether that closed them."""
+        some = work.pieces(pieces)
+        try:
+            batch = Batch(self._bounder, from_lines(some.images, torch.float64), work.dimension, symbols=True)
+        except TooManyErrorsError:
+            self._open_despite_symbols = min(self._open_despite_symbols, extent)
+            passes[pieces] += FAILED
+            return
+        found = batch.tighten(some, batch.bounds(some.rows))
+        bounds[pieces] = torch.fmax(bounds[pieces], found)
+        passes[pieces] += batch.passes.to(self.device)
+        if bool((some.proved(bounds[pieces]) | ~some.wanted).all()):
+            self._closed_by_symbols = max(self._closed_by_symbols, extent)
+        else:
+            self._open_despite_symbols = min(self._open_despite_symbols, extent)
+            self._closed_by_symbols = min(self._closed_by_symbols, 0.51 * extent)
 
     def crossing_relus(self, images: Lines) -> Tensor:
         """Return how many activations' inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
         with torch.no_grad(), plain_products():
-            state = self._batch(images, 1).state
+            state = Batch(self._bounder, from_lines(images, self._working), 1).state
         counts = torch.zeros(len(images.lower), dtype=torch.int64, device=self.device)
         for name in self._bounder.plan.read:
             lower, upper = state.enclosures[name].interval()
             counts += (~(lower >= 0) & ~(upper <= 0)).flatten(1).sum(dim=1)
         return counts
 
-    def _batch(self, images: Lines, dimension: int) -> Batch:
-        return Batch(self._bounder, from_lines(images, self._working), dimension)
+
+def _groups(count: int, most: int) -> Iterator[tuple[int, int]]:
+    """Return starts and lengths of groups: the first alone, as a trial, then as many as fit."""
+    start = 0
+    while start < count:
+        length = min(most, count - start) if start else 1
+        yield start, length
+        start += length
 
 
 @contextmanager

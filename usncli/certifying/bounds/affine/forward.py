@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.affine.enclosure import Enclosure
+from usncli.certifying.bounds.affine.enclosure import Enclosure, with_directions
 from usncli.certifying.bounds.affine.rules.table import apply_rule
 from usncli.certifying.bounds.affine.steps import Step
 from usncli.certifying.bounds.method import Arithmetic
@@ -21,12 +21,16 @@ class Settings:
     Attributes:
         keep: names of the nodes whose enclosures are held; the last node's always is.
         arithmetic: whose result is bounded.
-        symbols: errors of activations that are kept apart as directions of their own, the largest of each piece.
+        symbols: room for errors of activations to be kept apart, each as a direction of its own; 0 keeps none apart.
     """
 
     keep: Collection[str]
     arithmetic: Arithmetic
     symbols: int = 0
+
+
+class TooManyErrorsError(Exception):
+    """More errors are to be kept apart than there is room for."""
 
 
 @dataclass
@@ -38,12 +42,14 @@ class State:
         narrowed: least and greatest values of nodes that are known better than by their enclosures.
         steps: what each node is, by name; the image has none.
         magnitudes: largest absolute value ``(pieces,)`` of each node that several others read.
+        directions: of all enclosures together; one that has fewer has slope 0 along the last.
     """
 
     enclosures: dict[str, Enclosure]
     narrowed: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
     magnitudes: dict[str, Tensor] = field(default_factory=dict)
+    directions: int = 0
 
     def take(self, pieces: Tensor) -> State:
         """Return the state of some pieces."""
@@ -52,6 +58,7 @@ class State:
             {name: (lower[pieces], upper[pieces]) for name, (lower, upper) in self.narrowed.items()},
             {name: step.take(pieces) for name, step in self.steps.items()},
             {name: item[pieces] for name, item in self.magnitudes.items()},
+            self.directions,
         )
 
 
@@ -65,9 +72,12 @@ def propagate(network: fx.GraphModule, image: Enclosure, settings: Settings) -> 
 
     Returns:
         The state; an enclosure that is not a number stays so and proves nothing.
+
+    Raises:
+        TooManyErrorsError: there are more errors than symbols.
     """
     nodes = [node for node in network.graph.nodes if node.op != "output"]
-    state = State({nodes[0].name: image})
+    state = State({nodes[0].name: image}, directions=image.slopes.shape[1])
     _run(network, nodes[1:], state, settings)
     return state
 
@@ -83,14 +93,15 @@ def propagate_after(network: fx.GraphModule, name: str, state: State, settings: 
 
 
 def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settings: Settings) -> None:
-    room = settings.symbols
     last_use = {source: node for node in nodes for source in node.all_input_nodes}
     for node in nodes:
         result = apply_rule(network, node, state.enclosures, state.narrowed, settings.arithmetic)
         enclosure = result.enclosure
-        if result.error is not None:
-            enclosure, used = with_error(enclosure, result.error, room)
-            room -= used
+        if result.error is not None and settings.symbols:
+            enclosure = with_symbols(enclosure, result.error, state.directions, settings.symbols)
+        elif result.error is not None:
+            enclosure = enclosure._replace(radius=enclosure.radius + result.error)
+        state.directions = max(state.directions, enclosure.slopes.shape[1])
         state.steps[node.name] = result.step
         state.enclosures[node.name] = enclosure
         if len(node.users) > 1:
@@ -100,29 +111,30 @@ def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settin
                 state.enclosures.pop(source.name, None)
 
 
-def with_error(enclosure: Enclosure, own: Tensor, room: int) -> tuple[Enclosure, int]:
-    """Add an error radius to an enclosure, the largest of each piece as directions of their own.
+def with_symbols(enclosure: Enclosure, own: Tensor, directions: int, most: int) -> Enclosure:
+    """Add an error radius to an enclosure, each error as a direction of its own.
 
     Kept as a direction e in [-1, 1] with the error as slope, an error passes later layers like theta does and cancels
-    where it meets itself; as radius it would grow by |W| in every layer. Numbering is common to all nodes.
+    where it meets itself; as radius it would grow by |W| in every layer. Directions are numbered over the whole network:
+    new ones come after all that any node has, so that no two errors share one.
 
     Args:
         enclosure: without the error.
         own: ``(pieces, *shape)``, at least 0.
-        room: most new directions.
+        directions: that there are so far, in the whole network.
+        most: directions that there may be.
 
-    Returns:
-        The enclosure and how many directions were added.
+    Raises:
+        TooManyErrorsError: there would be more.
     """
-    count = 0
-    if room:
-        flat = own.flatten(1)
-        # An error that is not a number counts, so that it is never dropped.
-        count = min(room, int((flat != 0).sum(dim=1).max()))
+    flat = own.flatten(1)
+    # An error that is not a number counts, so that it is never dropped.
+    count = int((flat != 0).sum(dim=1).max())
     if not count:
-        return enclosure._replace(radius=enclosure.radius + own), 0
+        return enclosure
+    if directions + count > most:
+        raise TooManyErrorsError
     errors, where = flat.topk(count, dim=1)
     new = flat.new_zeros(len(flat), count, flat.shape[1]).scatter_(2, where.unsqueeze(2), errors.unsqueeze(2))
-    rest = flat.scatter(1, where, 0.0).view_as(own)
-    slopes = torch.cat([enclosure.slopes, new.view(len(flat), count, *own.shape[1:])], dim=1)
-    return Enclosure(enclosure.centre, slopes, enclosure.radius + rest), count
+    old = with_directions(enclosure.slopes, directions)
+    return enclosure._replace(slopes=torch.cat([old, new.view(len(flat), count, *own.shape[1:])], dim=1))

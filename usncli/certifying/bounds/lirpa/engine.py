@@ -108,7 +108,9 @@ class LirpaEngine:
 
         Where it did not, only pieces of at most half that one's extent are tried again.
         """
-        still_open = (work.wanted & ~work.proved(bounds)).any(dim=1) & (work.proved(work.centre) | ~work.wanted).all(dim=1)
+        still_open = (work.wanted & ~work.proved(bounds)).any(dim=1) & (work.proved(work.centre) | ~work.wanted).all(
+            dim=1
+        )
         extent = work.images.lower_slope.abs().flatten(1).amax(dim=1)
         loose = (self._needed(work, bounds) < SYMBOLS_BELOW).any(dim=1)
         pieces = (still_open & loose & (extent <= self._symbol_extent)).nonzero().squeeze(1)
@@ -117,7 +119,7 @@ class LirpaEngine:
         start = 0
         while start < len(pieces):
             some = pieces[start : start + (at_once if start else 1)]
-            self._propagate(selected(work.images, some), SYMBOLS)
+            self._propagate(work.images.take(some), SYMBOLS)
             self._spent[some] += self._forward_passes(work.images.lower_slope.shape[1] + SYMBOLS)
             rows = Rows(*[part[some] for part in work.rows])
             better = torch.maximum(bounds[some], rows.minimum(self._outputs()))
@@ -213,7 +215,7 @@ class LirpaEngine:
         for start in range(0, len(pieces), pieces_at_once):
             some = pieces[start : start + pieces_at_once]
             bounds = {name: (lower[some], upper[some]) for name, (lower, upper) in relu_bounds.items()}
-            roots = {name: selected(value, some) for name, value in lines.items()}
+            roots = {name: value.take(some) for name, value in lines.items()}
             for first in range(0, rows.shape[1], rows_at_once):
                 part = rows[start : start + pieces_at_once, first : first + rows_at_once]
                 specification = work.rows.take(some, part)
@@ -227,11 +229,3 @@ class LirpaEngine:
             return images
         linear = node.linear
         return Lines(linear.lw, linear.lb, linear.uw, linear.ub)
-
-
-def selected(lines: Lines, pieces: Tensor) -> Lines:
-    """Return the lines of some pieces, keeping shared tensors shared."""
-    lower_slope, lower = lines.lower_slope[pieces], lines.lower[pieces]
-    upper_slope = lower_slope if lines.upper_slope is lines.lower_slope else lines.upper_slope[pieces]
-    upper = lower if lines.upper is lines.lower else lines.upper[pieces]
-    return Lines(lower_slope, lower, upper_slope, upper)
