@@ -42,7 +42,7 @@ def clipped(slope: Tensor, middle: Tensor, error: Tensor) -> Lines:
     slopes = torch.cat([slope.flatten(2), shared], dim=1)
     for index, curve in enumerate(curves[1:]):
         slopes[:, index][where] = factor * curve
-    slopes = slopes.unflatten(2, middle.shape[1:])
+    slopes = slopes.view(*slopes.shape[:2], *middle.shape[1:])
     return Lines(slopes, (centre - radius).view_as(middle), slopes, centre.add_(radius).view_as(middle))
 
 
