@@ -229,6 +229,11 @@ def test_lines_without_their_widening_would_not_hold(perturbation: Perturbation,
     assert violations(perturbation, mid_greys(dtype), narrow(perturbation), Fraction(1)) > 10
 
 
+def test_lines_hold_where_products_underflow() -> None:
+    boxes = Boxes(torch.tensor([[0.0]]).double(), torch.tensor([[3e-310]]).double())
+    assert violations(Contrast(clip=False), mid_greys(torch.float64), boxes, Fraction(0)) == 0
+
+
 def mid_greys(dtype: torch.dtype) -> Tensor:
     """An image that no small perturbation clips."""
     return (0.25 + torch.rand(1, 3, 2, 2, dtype=dtype, generator=torch.Generator().manual_seed(5)) / 2).to(dtype)
