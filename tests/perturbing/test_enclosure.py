@@ -230,7 +230,7 @@ def test_lines_without_their_widening_would_not_hold(perturbation: Perturbation,
 
 
 def test_lines_hold_where_products_underflow() -> None:
-    boxes = Boxes(torch.tensor([[0.0]]).double(), torch.tensor([[3e-310]]).double())
+    boxes = Boxes(*torch.tensor([[[0.0]], [[3e-310]]], dtype=torch.float64))
     assert violations(Contrast(clip=False), mid_greys(torch.float64), boxes, Fraction(0)) == 0
 
 
