@@ -68,7 +68,7 @@ def advance(rows: Pass, node: str, step: Step, magnitudes: Mapping[str, Tensor])
         rows: the pass; nothing may be pending at nodes that read this one.
         node: name of the node.
         step: what it is over the rows' pieces.
-        magnitudes: largest absolute value ``(pieces,)`` of each node that several others read.
+        magnitudes: largest absolute value ``(pieces,)`` of each node that is read several times.
     """
     coefficients = rows.pending.pop(node, None)
     if coefficients is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from usncli.certifying.bounds.affine.enclosure import Enclosure, with_directions
-from usncli.certifying.bounds.affine.rules.table import apply_rule
+from usncli.certifying.bounds.affine.rules.table import apply_rule, sources_of
 from usncli.certifying.bounds.affine.steps import Step
 from usncli.certifying.bounds.method import Arithmetic
 
@@ -41,7 +41,7 @@ class State:
         enclosures: of the nodes that were to be kept, by name.
         narrowed: least and greatest values of nodes that are known better than by their enclosures.
         steps: what each node is, by name; the image has none.
-        magnitudes: largest absolute value ``(pieces,)`` of each node that several others read.
+        magnitudes: largest absolute value ``(pieces,)`` of each node that is read several times.
         directions: of all enclosures together; one that has fewer has slope 0 along the last.
     """
 
@@ -78,6 +78,8 @@ def propagate(network: fx.GraphModule, image: Enclosure, settings: Settings) -> 
     """
     nodes = [node for node in network.graph.nodes if node.op != "output"]
     state = State({nodes[0].name: image}, directions=image.slopes.shape[1])
+    if _meets_itself(nodes[0]):
+        state.magnitudes[nodes[0].name] = image.magnitude()
     _run(network, nodes[1:], state, settings)
     return state
 
@@ -104,11 +106,16 @@ def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settin
         state.directions = max(state.directions, enclosure.slopes.shape[1])
         state.steps[node.name] = result.step
         state.enclosures[node.name] = enclosure
-        if len(node.users) > 1:
+        if _meets_itself(node):
             state.magnitudes[node.name] = enclosure.magnitude()
         for source in node.all_input_nodes:
             if last_use[source] is node and source.name not in settings.keep:
                 state.enclosures.pop(source.name, None)
+
+
+def _meets_itself(node: fx.Node) -> bool:
+    """Say whether a node is read several times, so that backward passes add up what comes back to it."""
+    return sum(sources_of(user).count(node.name) for user in node.users) > 1
 
 
 def with_symbols(enclosure: Enclosure, own: Tensor, directions: int, most: int) -> Enclosure:

@@ -110,8 +110,7 @@ class DiagonalStep(Parts):
 
 @dataclass(frozen=True)
 class ReluStep(DiagonalStep):
-    """A ReLU: ``slope x + e`` where e is a known function of x, ``max(x, 0) - slope x``, of which shift and radius tell
-    only the range.
+    """A ReLU: ``slope x + e`` where e, ``max(x, 0) - slope x``, is known by x; shift and radius tell its range only.
 
     Attributes:
         given: enclosure of x.
@@ -156,7 +155,8 @@ class ReluStep(DiagonalStep):
 
 def _unbroadcast(values: Tensor, shape: torch.Size) -> Tensor:
     axes = [axis + 2 for axis, size in enumerate(shape) if size == 1 and values.shape[axis + 2] != 1]
-    return values.sum(dim=axes, keepdim=True) if axes else values
+    # In float64, so that however many values are summed no more is lost than in rounding the result.
+    return values.sum(dim=axes, keepdim=True, dtype=torch.float64).to(values.dtype) if axes else values
 
 
 @dataclass(frozen=True)

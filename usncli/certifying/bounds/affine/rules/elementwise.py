@@ -6,7 +6,7 @@ import torch
 
 from usncli.certifying.bounds.affine.activations import execution_error, relax
 from usncli.certifying.bounds.affine.enclosure import Enclosure
-from usncli.certifying.bounds.affine.rounding import UNDERFLOW
+from usncli.certifying.bounds.affine.rounding import CENTRE, UNDERFLOW, gamma
 from usncli.certifying.bounds.affine.rules.operation import SPARE, Operation, Result, diagonal
 from usncli.certifying.bounds.affine.steps import ReluStep
 from usncli.certifying.rewriting.activation import Function
@@ -37,12 +37,15 @@ def relu(operation: Operation) -> Result:
     # What is not a number is neither: it stays so, and proves nothing.
     crossing = ~(active | dead)
     slope = torch.where(crossing, upper / (upper - lower), active.to(lower.dtype))
-    # 16 units of u cover multiplying centre, slopes and coefficients by k: k |x| is at most u.
-    half = torch.maximum(-slope * lower, (1 - slope) * upper).mul_(0.5).add_(upper, alpha=SPARE * operation.working)
-    half = torch.where(crossing, half, torch.zeros_like(half))
+    half = torch.where(crossing, torch.maximum(-slope * lower, (1 - slope) * upper) / 2, torch.zeros_like(upper))
+    # 16 units cover multiplying centre, slopes and coefficients by k: k |x| is at most u, and so is k times the spread
+    # where the interval is the enclosure's own.
+    sizes = upper if operation.narrowed is None else upper + slope * given.spread()
+    error = torch.add(half, sizes, alpha=SPARE * operation.working).add_(UNDERFLOW)
+    error = torch.where(crossing, error, torch.zeros_like(error))
     enclosure = Enclosure(given.centre * slope + half, given.slopes * slope.unsqueeze(1), given.radius * slope)
-    step = ReluStep(operation.sources, half, half, (slope,), (slope.shape[1:],), given, (lower, upper), centred=True)
-    return Result(enclosure, step, half)
+    step = ReluStep(operation.sources, half, error, (slope,), (slope.shape[1:],), given, (lower, upper), centred=True)
+    return Result(enclosure, step, error)
 
 
 def product(operation: Operation) -> Result:
@@ -59,6 +62,9 @@ def product(operation: Operation) -> Result:
     if operation.sources[0] == operation.sources[1]:
         error = error / 2
         shift = shift + error
-    error = error + sizes * (SPARE * operation.working + 2 * operation.executed) + UNDERFLOW
+    # Backward passes sum over axes that a factor is broadcast along, in float64.
+    summed = error[0].numel() // max(1, min(given.centre[0].numel() for given in operation.inputs))
+    lost = SPARE * operation.working + gamma(summed, CENTRE) + 2 * operation.executed
+    error = error + sizes * lost + UNDERFLOW
     slopes = tuple(slope.expand(error.shape) for slope in (y0, x0))
     return diagonal(operation, slopes, shift, error)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.affine.enclosure import Enclosure
+from usncli.certifying.bounds.affine.rounding import gamma
 from usncli.certifying.bounds.affine.rules.operation import SPARE, Operation, Result
 from usncli.certifying.bounds.affine.steps import SelectionStep
 
@@ -14,8 +15,9 @@ def maximum_over_windows(operation: Operation) -> Result:
     """The maximum over windows of the last two axes.
 
     Of each window the entry x with the highest centre leads. The maximum is x + max(0, largest other entry - x), and a
-    difference of two entries is bounded by the difference of their lines. Where no other entry may exceed x, the maximum
-    is x. Where one may, y, it is x + relu(y - x), relaxed as a ReLU is. Where several may, it is x give or take.
+    difference of two entries is bounded by the difference of their lines. Where no other entry may exceed x, the
+    maximum is x. Where one may, y, it is x + relu(y - x), relaxed as a ReLU is. Where several may, it is x give or
+    take.
     """
     layer, (given,) = operation.layer, operation.inputs
     flat = Enclosure(given.centre.flatten(2), given.slopes.flatten(3), given.radius.flatten(2))
@@ -39,13 +41,12 @@ def maximum_over_windows(operation: Operation) -> Result:
     alone = rivals == 1
     share = torch.where(alone, (highest / (highest - lowest)).clamp(0, 1), torch.zeros_like(highest))
     half = torch.maximum(torch.where(alone, -share * lowest, highest), (1 - share) * highest) / 2
-    sizes = leader[0].abs() + leader[1] + highest
-    half = torch.where(rivals > 0, torch.add(half, sizes, alpha=SPARE * operation.working), torch.zeros_like(half))
+    mixing, returning = _lost(operation, rivals > 0, leader[0].abs() + leader[1] + highest)
     shapes = (given.centre.shape[1:], torch.Size((*given.centre.shape[1:-2], *layer.output_sizes)))
-    half = half.unflatten(-1, layer.output_sizes)
-    step = SelectionStep(operation.sources, half, half, first, second, share, shapes, centred=True)
+    half, error, charged = (part.unflatten(-1, layer.output_sizes) for part in (half, half + mixing, half + returning))
+    step = SelectionStep(operation.sources, half, charged, first, second, share, shapes, centred=True)
     enclosure = Enclosure(step.apply(given.centre) + half, step.apply(given.slopes), step.apply(given.radius))
-    return Result(enclosure, step, half)
+    return Result(enclosure, step, error)
 
 
 def _at(flat: Enclosure, centre: Tensor, spread: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -57,6 +58,15 @@ def _at(flat: Enclosure, centre: Tensor, spread: Tensor, positions: Tensor) -> t
         flat.slopes.gather(-1, positions.unsqueeze(1).expand(-1, directions, -1, -1)),
         flat.radius.gather(-1, positions),
     )
+
+
+def _lost(operation: Operation, mixed: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what rounding may lose of mixtures of entries, and with that of the coefficients that come back to one."""
+    readers = int(torch.bincount(operation.layer.windows.flatten()).max())
+    mixing = torch.where(mixed, sizes * (SPARE * operation.working), torch.zeros_like(sizes))
+    # An entry that one window reads gets back what that has.
+    returning = mixing if readers == 1 else sizes * gamma(SPARE + 2 * readers, operation.working)
+    return mixing, returning
 
 
 def _difference(

@@ -46,12 +46,12 @@ def apply_rule(
         rule = FUNCTION_RULES[node.target]
     else:
         rule = next(LAYER_RULES[base] for base in type(layer).__mro__ if base in LAYER_RULES)
-    sources = _sources(node)
+    sources = sources_of(node)
     inputs = tuple(enclosures[name] for name in sources)
     return rule(Operation(sources, inputs, narrowed.get(sources[0]), layer, tuple(node.args), arithmetic))
 
 
-def _sources(node: fx.Node) -> tuple[str, ...]:
+def sources_of(node: fx.Node) -> tuple[str, ...]:
     """Return the names of the nodes that a node reads, in the order of its arguments, one that it reads twice twice."""
     sources: list[str] = []
     fx.node.map_arg(node.args, lambda source: sources.append(source.name))
