@@ -19,7 +19,7 @@ Bound = Callable[[Boxes, Tensor], Found]
 def found(lower: Tensor, values: Tensor, split: Tensor) -> Found:
     """One row that is bounded, and one that is always 1."""
     ones = torch.ones_like(values)
-    return Found(torch.stack([lower, ones], dim=1), torch.stack([values, ones], dim=1), values, split, ones)
+    return Found(torch.stack([lower, ones], dim=1), torch.stack([values, ones], dim=1), values, split, ones, 0 * ones)
 
 
 def curved(function: Callable[[Tensor], Tensor], weights: list[float], power: float = 2.0) -> Bound:
@@ -78,7 +78,7 @@ def test_a_point_that_cannot_be_proved_is_left_alone_in_the_end() -> None:
 def test_a_bound_that_is_no_number_proves_nothing() -> None:
     def bound(boxes: Boxes, wanted: Tensor) -> Found:
         ones = torch.ones(len(wanted), dtype=torch.float64)
-        return Found(torch.full(wanted.shape, torch.nan), torch.ones(wanted.shape), ones, boxes.upper, ones)
+        return Found(torch.full(wanted.shape, torch.nan), torch.ones(wanted.shape), ones, boxes.upper, ones, 0 * ones)
 
     outcome = run(bound, region([0.0], [1.0]), most=9)
     assert not outcome.proved
@@ -174,7 +174,9 @@ def test_shrinking_gives_up_what_lies_beyond() -> None:
     search.shrink(0.5)
     assert len(search.open.margins) == 4
     pieces = search.next_round(9)
-    search.settle(pieces, Found(*[torch.ones(4, 1)] * 2, torch.ones(4), torch.ones(4, 2), torch.ones(4)), 0.0)
+    search.settle(
+        pieces, Found(*[torch.ones(4, 1)] * 2, torch.ones(4), torch.ones(4, 2), torch.ones(4), torch.zeros(4)), 0.0
+    )
     outcome = search.outcome()
     assert search.over
     assert not outcome.proved
@@ -189,7 +191,7 @@ def test_the_certified_scale_is_that_of_the_nearest_gap() -> None:
     corner = (pieces.boxes.lower[:, 0] >= 0.5) & (pieces.boxes.lower[:, 1] <= -1)
     lower = torch.where(corner, -1.0, 1.0).double().unsqueeze(1)
     ones = torch.ones(64, dtype=torch.float64)
-    search.settle(pieces, Found(lower, ones.unsqueeze(1), ones, torch.ones(64, 2), ones), 0.0)
+    search.settle(pieces, Found(lower, ones.unsqueeze(1), ones, torch.ones(64, 2), ones, 0 * ones), 0.0)
     outcome = search.outcome()
     assert outcome.certified_scale == pytest.approx(0.75)
     assert outcome.certified_scale < 0.75

@@ -62,7 +62,8 @@ def bound_together(chosen: ChosenEngine, requests: Sequence[Request]) -> list[Fo
     _check(bounded.lower, work)
     margins = torch.cat([request.problem.claim.margins(part) for request, part in zip(requests, parts, strict=True)])
     # One pass went into the centre.
-    every = (bounded.lower, centre, margins, bounded.split, bounded.passes + 1)
+    share = torch.zeros_like(bounded.passes) if bounded.share is None else bounded.share
+    every = (bounded.lower, centre, margins, bounded.split, bounded.passes + 1, share)
     return _apart([part.cpu().double() for part in every], requests)
 
 
@@ -77,8 +78,8 @@ def _apart(every: Sequence[Tensor], requests: Sequence[Request]) -> list[Found]:
     results, start = [], 0
     for request in requests:
         end, rows, dimension = start + len(request.wanted), request.wanted.shape[1], request.boxes.lower.shape[1]
-        lower, centre, margins, split, passes = (part[start:end] for part in every)
-        results.append(Found(lower[:, :rows], centre[:, :rows], margins, split[:, :dimension], passes))
+        lower, centre, margins, split, passes, share = (part[start:end] for part in every)
+        results.append(Found(lower[:, :rows], centre[:, :rows], margins, split[:, :dimension], passes, share))
         start = end
     return results
 

@@ -54,6 +54,7 @@ class Found(NamedTuple):
         margins: the property's margin at the centres, ``(pieces,)``.
         split: how much cutting along each parameter is expected to help, ``(pieces, dimension)``.
         passes: work done, in passes of the network, ``(pieces,)``.
+        share: least share of the looseness to reckon with when pieces are cut, ``(pieces,)``.
     """
 
     lower: Tensor
@@ -61,6 +62,7 @@ class Found(NamedTuple):
     margins: Tensor
     split: Tensor
     passes: Tensor
+    share: Tensor
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class Search:
         small = (self.region.relative_widths(boxes) < HOPELESS_WIDTH).all(dim=1)
         stuck = ~can_be_cut.any(dim=1) | (hopeless & small)
         share = share_that_may_stay(found.lower, found.centre, threshold, pieces.wanted)
-        parts = parts_needed(share, torch.where(can_be_cut, found.split, 0))
+        parts = parts_needed(torch.maximum(share, found.share), torch.where(can_be_cut, found.split, 0))
         parts = torch.where(can_be_cut, parts, 1)
         # The most useful cut may be along a parameter that has no width left.
         alone = ~stuck & (parts.prod(dim=1) == 1)

@@ -52,15 +52,18 @@ class Bounded(NamedTuple):
     Attributes:
         lower: ``(pieces, rows)``, lower bounds; minus infinity where not wanted, or not worth bounding. Any number
             below the true minimum will do.
-        split: ``(pieces, directions)``, at least 0, on any scale: how much cutting along each direction of the images'
-            lines is expected to lower the looseness. A piece's first directions are theta's; only they can be cut.
+        split: ``(pieces, dimension)``, at least 0, on any scale: how much cutting along each parameter of theta is
+            expected to lower the looseness.
         passes: ``(pieces,)``, float64, the work done for each piece: its multiply-adds as a multiple of those of one
             pass of the network over one image.
+        share: ``(pieces,)``, in [0, 1]: the share of the looseness that may stay where pieces are cut, if ``lower`` says
+            less, as where narrower pieces are worth work that this one was not; None has no opinion.
     """
 
     lower: Tensor
     split: Tensor
     passes: Tensor
+    share: Tensor | None = None
 
 
 class BoundEngine(Protocol):
