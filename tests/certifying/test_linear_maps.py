@@ -101,6 +101,9 @@ def test_counts_by_hand() -> None:
     assert Convolution(weight / 3, None, geometry, (7, 8)).terms == 19
     spread = TransposedConvolution(weight, None, geometry, (3, 3), (0, 0))
     assert (spread.terms, spread.back_terms) == (16, 18)
+    # Dilated by the stride, all nine kernel positions reach the same values.
+    dilated = TransposedConvolution(weight, None, Geometry((2, 2), (0, 0), (2, 2), 1), (3, 3), (0, 0))
+    assert dilated.terms == 36
     assert Linear(torch.ones(3, 5), torch.ones(3)).terms == 6
     assert (Reshape((2, 3), (6,)).terms, Selection(torch.tensor([1, -1, 1]), (2,)).terms) == (0, 0)
     assert Selection(torch.tensor([1, -1, 1]), (2,)).back_terms == 2
