@@ -58,7 +58,7 @@ def _below_zero(lower: Tensor, upper: Tensor, alpha: float) -> Tensor:
 
 
 def _sloped(lower: Tensor, upper: Tensor, slope: float | Tensor) -> Tensor:
-    return (-lower).clamp(min=0) * (slope.abs() if isinstance(slope, Tensor) else abs(slope))
+    return (-lower).clamp(min=0) * (slope.abs().to(lower) if isinstance(slope, Tensor) else abs(slope))
 
 
 def _ends(lower: Tensor, upper: Tensor, lowest: float, highest: float) -> Tensor:
