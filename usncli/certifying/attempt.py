@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -142,7 +143,7 @@ class Attempt:
         """Begin another round, unless the query is decided or the engine's share of the budget is spent."""
         assert self._search is not None
         self._follow_hunt()
-        left = int(self._share * self._options.pieces) - self._search.pieces
+        left = math.ceil(self._share * self._options.pieces) - self._search.pieces
         if self.hunt.over or self._search.over or left <= 0 or self._spent() >= self._share * self._options.seconds:
             return
         self._rounds.begin(min(self._options.batch or self._chosen.engine.pieces_at_once, left))

@@ -1,7 +1,7 @@
 """Backward passes: rows of one node's value carried back to earlier nodes, where forward enclosures take over.
 
-A row ``A y`` equals, at any separating set of earlier nodes, ``constant + sum_n A_n x_n + e`` with ``|e| <= error``; the
-enclosures of the x_n then bound it. The pass may stop anywhere and go on from there.
+A row ``A y`` equals, at any separating set of earlier nodes, ``constant + sum_n A_n x_n + e`` with ``|e| <= error``;
+the enclosures of the x_n then bound it. The pass may stop anywhere and go on from there.
 
 Coefficients are held in the working precision. What rounding them loses is charged by the steps; sums of rows are
 accumulated in float64, or widened by what summing in the working precision loses.
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.affine.cells import Cells
-from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned
+from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned, flattened
 from usncli.certifying.bounds.affine.rounding import SUMMED, gamma, unit_roundoff
 from usncli.certifying.bounds.affine.steps import ReluStep, Step
 
@@ -101,7 +101,7 @@ def _add_known_errors(rows: Pass, coefficients: Tensor, step: ReluStep) -> None:
     values, least, most = step.errors(rows.cells)
     if not len(values):
         return
-    chosen = coefficients.flatten(2)[:, :, values]
+    chosen = flattened(coefficients, 2)[:, :, values]
     positive, negative = chosen.clamp(min=0), chosen.clamp(max=0)
     rows.least += (torch.bmm(positive, least) + torch.bmm(negative, most)).double()
     rows.most += (torch.bmm(positive, most) + torch.bmm(negative, least)).double()
@@ -111,14 +111,14 @@ def _add_known_errors(rows: Pass, coefficients: Tensor, step: ReluStep) -> None:
 
 
 def _total(coefficients: Tensor) -> Tensor:
-    return coefficients.abs().flatten(2).sum(dim=2, dtype=torch.float64) * (1 + SUMMED)
+    return flattened(coefficients.abs(), 2).sum(dim=2, dtype=torch.float64) * (1 + SUMMED)
 
 
 def _weighted(sizes: Tensor, radius: Tensor | None) -> Tensor | None:
     """Return at least ``sum sizes * radius`` over each row, ``(pieces, rows)``, float64."""
     if radius is None:
         return None
-    flat = sizes.flatten(2)
+    flat = flattened(sizes, 2)
     radius = radius.expand(flat.shape[0] if radius.shape[0] == 1 else -1, *sizes.shape[2:]).reshape(len(flat), -1, 1)
     total = torch.bmm(flat, radius).squeeze(2).double()
     return total * (1 + 2 * gamma(flat.shape[2] + 4, unit_roundoff(flat.dtype)))
@@ -131,15 +131,15 @@ def _shifted(coefficients: Tensor, step: Step, error: Tensor | None) -> tuple[Te
     if step.centred:
         # No term is above the error's, so neither is what summing them in any order loses.
         assert error is not None
-        flat = coefficients.flatten(2)
+        flat = flattened(coefficients, 2)
         total = torch.bmm(flat, shift.reshape(len(flat), -1, 1)).squeeze(2).double()
         return total, error * (2 * gamma(flat.shape[2] + 4, unit_roundoff(flat.dtype)))
     wide = [axis + 1 for axis in range(1, shift.dim()) if shift.shape[axis] == 1 != coefficients.shape[axis + 1]]
     summed = coefficients.sum(dim=wide, keepdim=True, dtype=torch.float64) if wide else coefficients.double()
     sizes = coefficients.abs().sum(dim=wide, keepdim=True, dtype=torch.float64) if wide else summed.abs()
     terms = shift.double().unsqueeze(1)
-    lost = (sizes * terms.abs()).flatten(2).sum(dim=2) * (2 * SUMMED)
-    return (summed * terms).flatten(2).sum(dim=2), lost
+    lost = flattened((sizes * terms.abs()), 2).sum(dim=2) * (2 * SUMMED)
+    return flattened((summed * terms), 2).sum(dim=2), lost
 
 
 class Found(NamedTuple):
@@ -161,9 +161,9 @@ def concretized(rows: Pass, enclosures: Mapping[str, Enclosure]) -> Found:
     slopes = centre.new_zeros(len(centre), rows.cells.centres.shape[1], centre.shape[1])
     for name, coefficients in rows.pending.items():
         given = enclosures[name]
-        exact, pieces = coefficients.flatten(2).double(), len(coefficients)
+        exact, pieces = flattened(coefficients, 2).double(), len(coefficients)
         centre = centre + torch.bmm(exact, given.centre.reshape(pieces, -1, 1)).squeeze(2)
-        own = torch.bmm(exact, given.slopes.flatten(2).double().transpose(1, 2)).transpose(1, 2)
+        own = torch.bmm(exact, flattened(given.slopes, 2).double().transpose(1, 2)).transpose(1, 2)
         unit = gamma(exact.shape[2] + 8, unit_roundoff(torch.float64))
         sizes = given.radius + 4 * unit * (given.centre.abs().to(given.radius.dtype) + given.spread())
         lost = _weighted(coefficients.abs(), sizes)

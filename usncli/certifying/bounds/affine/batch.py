@@ -15,7 +15,7 @@ from torch import Tensor, fx
 
 from usncli.certifying.bounds.affine import backward
 from usncli.certifying.bounds.affine.cells import make_cells
-from usncli.certifying.bounds.affine.enclosure import Enclosure
+from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened
 from usncli.certifying.bounds.affine.forward import Settings, propagate, propagate_after
 from usncli.certifying.bounds.affine.plan import Plan
 from usncli.certifying.bounds.affine.rounding import CENTRE, SUMMED, UNDERFLOW, unit_roundoff
@@ -23,6 +23,13 @@ from usncli.certifying.bounds.engine import Work
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.certifying.bounds.rows import Rows
 from usncli.perturbing import Lines
+
+CLOSE = 0.3
+"""Share of the looseness left by a row's backward pass that may stay, from which on refining layers is tried."""
+DOUBT = 0.85
+"""Share of what relaxing a layer's values loses that refining it goes for."""
+TIGHTENING = 8.0
+"""By what factor backward passes lower the looseness of a piece that they are worth, about."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class Effort:
         symbols: errors of activations that a forward pass may keep apart.
     """
 
-    refining: float = 8.0
-    rows: float = 16.0
+    refining: float = 2.0
+    rows: float = 8.0
     hopeless: float = 1 / 40
     memory: float = 1e9
     symbols: int = 96
@@ -110,37 +117,42 @@ class Batch:
         return least(rows, self.outputs())
 
     def tighten(self, work: Work, bounds: Tensor) -> Tensor:
-        """Return better bounds for the open rows of the pieces that seem worth it."""
-        pieces = self._hopeful(work, bounds).nonzero().squeeze(1)
-        if not len(pieces):
-            return bounds
-        some = self._taken(pieces)
-        part = work.pieces(pieces)
-        better = bounds[pieces]
-        if some._refine_all():
-            better = torch.fmax(better, some.bounds(part.rows))
-        better = some._carried_back(part, better)
-        self.passes = self.passes.index_put((pieces.cpu(),), some.passes)
-        return bounds.index_put((pieces,), better)
+        """Return better bounds for the open rows of the pieces that seem worth it.
+
+        The rows are carried back first. Pieces that come close have some layers refined, and their rows carried back
+        again: that costs less than halves of the piece would.
+        """
+        for least_share, refine in ((self._bounder.effort.hopeless, False), (CLOSE, True)):
+            need = _needed(work, bounds)
+            pieces = ((need < 1) & (need > least_share)).nonzero().squeeze(1)
+            if not len(pieces):
+                continue
+            some, part, better = self._taken(pieces), work.pieces(pieces), bounds[pieces]
+            if refine:
+                if not some._refine_all():
+                    continue
+                better = torch.fmax(better, some.bounds(part.rows))
+            better = some._carried_back(part, better)
+            self.passes = self.passes.index_put((pieces.cpu(),), some.passes)
+            bounds = bounds.index_put((pieces,), better)
+        return bounds
+
+    def share(self, work: Work, bounds: Tensor) -> Tensor:
+        """Return what share of the looseness may stay in narrower pieces, ``(pieces,)``: they will be tightened."""
+        need = _needed(work, bounds)
+        return torch.where(need > self._bounder.effort.hopeless, 0.0, need * TIGHTENING).clamp(0, 1)
 
     def split(self, directions: int) -> Tensor:
-        """Return, for each of the image's directions, its mean share in the spread of undecided values."""
+        """Return, for each of theta's parameters, its mean share in the spread of undecided values."""
         result = self.passes.new_zeros(len(self.passes), directions).to(self.outputs().centre.device)
         if directions == 1:
             return result + 1
         for name in self._plan.read:
             given = self.state.enclosures[name]
             parts = given.slopes[:, :directions].abs() * _undecided(*given.interval()).unsqueeze(1)
-            sums = parts.flatten(2).sum(dim=2).double()
+            sums = flattened(parts, 2).sum(dim=2).double()
             result += sums / sums.sum(dim=1, keepdim=True).clamp(min=1e-300)
         return result
-
-    def _hopeful(self, work: Work, bounds: Tensor) -> Tensor:
-        """Say which pieces have open rows, none of which needs to lose more of its looseness than can be hoped for."""
-        still_open = work.wanted & ~work.proved(bounds)
-        share = (work.centre - work.threshold.unsqueeze(1)) / (work.centre - bounds)
-        share = torch.where(still_open, torch.nan_to_num(share, nan=0.0), torch.ones_like(share))
-        return still_open.any(dim=1) & (share > self._bounder.effort.hopeless).all(dim=1)
 
     def _taken(self, pieces: Tensor) -> Batch:
         if len(pieces) == len(self.passes):
@@ -163,12 +175,10 @@ class Batch:
         """Bound the undecided values of a node again by backward passes from there, if they are few enough."""
         given = self.state.enclosures[name]
         lower, upper = given.interval()
-        undecided = _undecided(lower, upper).flatten(1)
-        count = int(undecided.sum(dim=1).max())
-        stop = self._reachable(name, count)
-        if not count or stop is None or not _loose(given, undecided):
+        chosen = _most_doubtful(lower, upper)
+        stop = self._reachable(name, chosen.shape[1])
+        if not chosen.shape[1] or stop is None or not _loose(given, flattened(_undecided(lower, upper), 1)):
             return False
-        chosen = undecided.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
         shape = given.centre.shape[1:]
         for pieces, rows in self._chunks(chosen, stop):
             part = self._taken(pieces)
@@ -179,8 +189,8 @@ class Batch:
             self.passes = self.passes.index_put((pieces.cpu(),), part.passes)
             given = _replaced(given, found.enclosure, pieces, rows)
             at = (pieces.unsqueeze(1), rows)
-            lower.flatten(1)[at] = torch.fmax(lower.flatten(1)[at], _below(found.lower, lower.dtype))
-            upper.flatten(1)[at] = torch.fmin(upper.flatten(1)[at], -_below(-found.upper, upper.dtype))
+            flattened(lower, 1)[at] = torch.fmax(flattened(lower, 1)[at], _below(found.lower, lower.dtype))
+            flattened(upper, 1)[at] = torch.fmin(flattened(upper, 1)[at], -_below(-found.upper, upper.dtype))
         self.state.enclosures[name] = given
         self.state.narrowed[name] = (lower, upper)
         return True
@@ -268,6 +278,14 @@ class Batch:
         return best, best_of_twin
 
 
+def _needed(work: Work, bounds: Tensor) -> Tensor:
+    """Return what share of its looseness a piece's worst row may keep if all are to be proved, ``(pieces,)``; 1 if so."""
+    still_open = work.wanted & ~work.proved(bounds)
+    share = (work.centre - work.threshold.unsqueeze(1)) / (work.centre - bounds)
+    share = torch.where(still_open, torch.nan_to_num(share, nan=0.0).clamp(max=1 - 1e-9), torch.ones_like(share))
+    return share.amin(dim=1)
+
+
 def opposites(rows: Rows) -> Tensor:
     """Return, for each row ``(pieces, rows)``, the row with opposite coefficients, -1 where there is none.
 
@@ -286,22 +304,33 @@ def _undecided(lower: Tensor, upper: Tensor) -> Tensor:
     return ~(lower >= 0) & ~(upper <= 0)
 
 
+def _most_doubtful(lower: Tensor, upper: Tensor) -> Tensor:
+    """Return the values whose relaxation as a ReLU would lose most, ``(pieces, count)``: `DOUBT` of all that is lost."""
+    loss = flattened(
+        torch.where(_undecided(lower, upper), -lower * upper / (upper - lower), torch.zeros_like(lower)), 1
+    )
+    losses, order = torch.nan_to_num(loss, nan=0.0, posinf=0.0).sort(dim=1, descending=True, stable=True)
+    before = losses.cumsum(dim=1) - losses
+    count = int((before < DOUBT * losses.sum(dim=1, keepdim=True)).sum(dim=1).max())
+    return order[:, :count]
+
+
 def _loose(given: Enclosure, undecided: Tensor) -> bool:
     """Say whether the radius is much of the undecided values' spread."""
-    radius = (given.radius.flatten(1) * undecided).sum()
-    return bool(radius > 0.3 * (given.spread().flatten(1) * undecided).sum())
+    radius = (flattened(given.radius, 1) * undecided).sum()
+    return bool(radius > 0.3 * (flattened(given.spread(), 1) * undecided).sum())
 
 
 def _replaced(given: Enclosure, new: Enclosure, pieces: Tensor, rows: Tensor) -> Enclosure:
     """Put enclosures of single values ``(pieces, rows)`` in their places, where they are narrower."""
     working, shape = given.radius.dtype, given.centre.shape[1:]
     at, directions = (pieces.unsqueeze(1), rows), given.slopes.shape[1]
-    centre, radius = given.centre.flatten(1), given.radius.flatten(1)
-    slopes = given.slopes.flatten(2).transpose(1, 2)
+    centre, radius = flattened(given.centre, 1), flattened(given.radius, 1)
+    slopes = flattened(given.slopes, 2).transpose(1, 2)
     rounded = new.slopes.to(working)
     lost = (rounded.double() - new.slopes).abs().sum(dim=1)
     new_radius = ((new.radius + lost) * (1 + 4 * unit_roundoff(working))).to(working)
-    better = new_radius + rounded.abs().sum(dim=1) < given.spread().flatten(1)[at]
+    better = new_radius + rounded.abs().sum(dim=1) < flattened(given.spread(), 1)[at]
     rounded = torch.nn.functional.pad(rounded, [0, 0, 0, directions - rounded.shape[1]]).transpose(1, 2)
     centre = centre.index_put(at, torch.where(better, new.centre, centre[at]))
     radius = radius.index_put(at, torch.where(better, new_radius, radius[at]))

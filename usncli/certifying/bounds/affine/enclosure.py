@@ -52,19 +52,21 @@ class Enclosure(NamedTuple):
     def magnitude(self) -> Tensor:
         """Return at least the largest absolute value of each piece, ``(pieces,)``, float64."""
         centre, spread = self.middle()
-        return spread.add_(centre.abs()).flatten(1).amax(dim=1).double() * (1 + 1e-6)
+        return flattened(spread.add_(centre.abs()), 1).amax(dim=1).double() * (1 + 1e-6)
 
     def take(self, pieces: Tensor) -> Enclosure:
         """Return some pieces."""
         return Enclosure(self.centre[pieces], self.slopes[pieces], self.radius[pieces])
 
 
-def from_lines(lines: Lines, working: torch.dtype) -> Enclosure:
+def from_lines(lines: Lines, working: torch.dtype, most: int | None = None) -> Enclosure:
     """Return the enclosure of what lies between two lines; where they are not parallel the difference is radius.
 
     Args:
         lines: in float64.
         working: precision of slopes and radius.
+        most: directions to keep, the first and the steepest of the others; the rest is added to the radius. None keeps
+            all.
     """
     centre = (lines.lower + lines.upper) / 2
     radius = torch.maximum(lines.upper - centre, centre - lines.lower)
@@ -73,9 +75,20 @@ def from_lines(lines: Lines, working: torch.dtype) -> Enclosure:
         exact = (lines.lower_slope + lines.upper_slope) / 2
         apart = torch.maximum((lines.upper_slope - exact).abs(), (exact - lines.lower_slope).abs())
         radius = radius + apart.sum(dim=1)
+    if most is not None and exact.shape[1] > most:
+        exact, folded = _steepest(exact, most)
+        radius = radius + folded
     slopes = exact.to(working)
     lost = (slopes.double() - exact).abs().sum(dim=1) + 16 * CENTRE * (centre.abs() + exact.abs().sum(dim=1))
     return Enclosure(centre, slopes, ((radius + lost) * (1 + 4 * unit_roundoff(working))).to(working))
+
+
+def _steepest(slopes: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Return slopes along the first direction and the steepest others, and the sum of the rest's absolute slopes."""
+    steepness = flattened(slopes.abs(), 2).sum(dim=2).amax(dim=0)
+    steepness[0] = torch.inf
+    order = steepness.argsort(descending=True, stable=True)
+    return slopes[:, order[:most].sort().values], slopes[:, order[most:]].abs().sum(dim=1) * (1 + 64 * CENTRE)
 
 
 def with_directions(slopes: Tensor, directions: int) -> Tensor:
@@ -88,3 +101,8 @@ def aligned(*slopes: Tensor) -> list[Tensor]:
     """Return slopes ``(pieces, D, ...)`` with as many directions as any of them has."""
     most = max(slope.shape[1] for slope in slopes)
     return [with_directions(slope, most) for slope in slopes]
+
+
+def flattened(values: Tensor, axes: int) -> Tensor:
+    """Return the values with all but the first axes flattened into one, also where there are no others."""
+    return values.reshape(*values.shape[:axes], -1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from usncli.certifying.bounds.affine.batch import Batch, Bounder, Effort
-from usncli.certifying.bounds.affine.enclosure import from_lines
+from usncli.certifying.bounds.affine.enclosure import flattened, from_lines
 from usncli.certifying.bounds.affine.forward import TooManyErrorsError
 from usncli.certifying.bounds.affine.plan import make_plan
 from usncli.certifying.bounds.engine import Bounded, Work
@@ -18,6 +18,10 @@ from usncli.perturbing import Lines
 
 FAILED = 3.0
 """About what an attempt with symbols costs that ends early for want of room, in passes."""
+SHARED = 1
+"""Directions beyond theta's own that a forward pass without symbols carries."""
+HALVED = 0.18
+"""Share of the looseness that halving a piece leaves, about."""
 MOST_PIECES = 32
 """Pieces in a batch beyond which nothing is gained."""
 
@@ -65,24 +69,30 @@ class AffineEngine:
 
     def _lower_bounds(self, work: Work) -> Bounded:
         """Bound pieces without symbols, unless those paid before for such pieces; then those left wide open with them."""
-        extents = work.images.lower_slope[:, : work.dimension].abs().flatten(1).amax(dim=1)
-        directions = work.images.lower_slope.shape[1]
+        extents = flattened(work.images.lower_slope[:, : work.dimension].abs(), 1).amax(dim=1)
         bounds = torch.full_like(work.centre, -torch.inf)
         passes = torch.zeros(len(extents), dtype=torch.float64, device=self.device)
-        split = torch.ones(len(extents), directions, dtype=torch.float64, device=self.device)
+        split = torch.ones(len(extents), work.dimension, dtype=torch.float64, device=self.device)
+        share = torch.zeros_like(passes)
         plain = (extents > self._closed_by_symbols).nonzero().squeeze(1)
         if len(plain):
             some = work.pieces(plain)
-            batch = Batch(self._bounder, from_lines(some.images, self._working), work.dimension)
+            image = from_lines(some.images, self._working, work.dimension + SHARED)
+            batch = Batch(self._bounder, image, work.dimension)
             found = batch.tighten(some, batch.bounds(some.rows))
-            bounds[plain], passes[plain], split[plain] = found, batch.passes.to(self.device), batch.split(directions)
+            bounds[plain], passes[plain] = found, batch.passes.to(self.device)
+            split[plain, : work.dimension] = batch.split(work.dimension)
+            share[plain] = batch.share(some, found)
         promising = self._promising(work, bounds, extents)
         for start, at_once in _groups(len(promising), self._symbols_at_once):
             pieces = promising[start : start + at_once]
             pieces = pieces[extents[pieces] <= 0.51 * self._open_despite_symbols]
             if len(pieces):
                 self._try_symbols(work, pieces, float(extents[pieces].max()), bounds, passes)
-        return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes)
+        if self._closed_by_symbols > 0:
+            # Halving will do, or half of the pieces would have been closed.
+            share = share.clamp(min=HALVED)
+        return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes, share)
 
     def _promising(self, work: Work, bounds: Tensor, extents: Tensor) -> Tensor:
         """Return the pieces that symbols may close: no row fails at the centre, and halving alone would take long."""
@@ -118,7 +128,7 @@ class AffineEngine:
         counts = torch.zeros(len(images.lower), dtype=torch.int64, device=self.device)
         for name in self._bounder.plan.read:
             lower, upper = state.enclosures[name].interval()
-            counts += (~(lower >= 0) & ~(upper <= 0)).flatten(1).sum(dim=1)
+            counts += flattened((~(lower >= 0) & ~(upper <= 0)), 1).sum(dim=1)
         return counts
 
 

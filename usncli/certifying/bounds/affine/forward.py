@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.affine.enclosure import Enclosure, with_directions
+from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened, with_directions
 from usncli.certifying.bounds.affine.rules.table import apply_rule, sources_of
 from usncli.certifying.bounds.affine.steps import Step
 from usncli.certifying.bounds.method import Arithmetic
@@ -122,8 +122,8 @@ def with_symbols(enclosure: Enclosure, own: Tensor, directions: int, most: int) 
     """Add an error radius to an enclosure, each error as a direction of its own.
 
     Kept as a direction e in [-1, 1] with the error as slope, an error passes later layers like theta does and cancels
-    where it meets itself; as radius it would grow by |W| in every layer. Directions are numbered over the whole network:
-    new ones come after all that any node has, so that no two errors share one.
+    where it meets itself; as radius it would grow by |W| in every layer. Directions are numbered over the whole
+    network: new ones come after all that any node has, so that no two errors share one.
 
     Args:
         enclosure: without the error.
@@ -134,7 +134,7 @@ def with_symbols(enclosure: Enclosure, own: Tensor, directions: int, most: int) 
     Raises:
         TooManyErrorsError: there would be more.
     """
-    flat = own.flatten(1)
+    flat = flattened(own, 1)
     # An error that is not a number counts, so that it is never dropped.
     count = int((flat != 0).sum(dim=1).max())
     if not count:

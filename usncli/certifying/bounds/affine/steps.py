@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.affine.cells import Cells
-from usncli.certifying.bounds.affine.enclosure import Enclosure
+from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened
 from usncli.certifying.bounds.affine.rounding import unit_roundoff
 from usncli.certifying.rewriting.linear_maps import LinearMap
 
@@ -134,21 +134,21 @@ class ReluStep(DiagonalStep):
             The values' positions ``(values,)`` in the flattened x, and least and greatest e,
             ``(pieces, values, cells)`` each.
         """
-        slope, half = self.slopes[0].flatten(1), self.radius
+        slope, half = flattened(self.slopes[0], 1), self.radius
         assert half is not None
-        undecided = (half.flatten(1) != 0).any(dim=0).nonzero().squeeze(1)
+        undecided = (flattened(half, 1) != 0).any(dim=0).nonzero().squeeze(1)
         given = Enclosure(
-            *(part.flatten(part.dim() - self.given.radius.dim() + 1)[..., undecided] for part in self.given)
+            *(flattened(part, part.dim() - self.given.radius.dim() + 1)[..., undecided] for part in self.given)
         )
         slope = slope[:, undecided].unsqueeze(2)
         lower, upper = cells.intervals(given)
-        lower = torch.maximum(lower, self.interval[0].flatten(1)[:, undecided].unsqueeze(2))
-        upper = torch.minimum(upper, self.interval[1].flatten(1)[:, undecided].unsqueeze(2))
+        lower = torch.maximum(lower, flattened(self.interval[0], 1)[:, undecided].unsqueeze(2))
+        upper = torch.minimum(upper, flattened(self.interval[1], 1)[:, undecided].unsqueeze(2))
         at_ends = [value.clamp(min=0) - slope * value for value in (lower, upper)]
         inside = (lower <= 0) & (upper >= 0)
         least = torch.where(inside, torch.zeros_like(slope), torch.minimum(*at_ends))
         lost = (lower.abs() + upper.abs()) * (16 * unit_roundoff(slope.dtype))
-        decided = half.flatten(1)[:, undecided].unsqueeze(2) == 0
+        decided = flattened(half, 1)[:, undecided].unsqueeze(2) == 0
         least, most = least - lost, torch.maximum(*at_ends) + lost
         return undecided, least.masked_fill(decided, 0.0), most.masked_fill(decided, 0.0)
 

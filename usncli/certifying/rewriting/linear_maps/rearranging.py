@@ -65,7 +65,7 @@ class Selection(LinearMap):
 
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return, for each input, the sum over the outputs that read it; in one order on every device."""
-        flat = cotangents.flatten(1)
+        flat = cotangents.reshape(-1, self._output_shape.numel())
         result = flat.new_zeros(())
         for places in self._readers:
             result = result + places(flat).sum(dim=1)
