@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,8 @@ def test_an_interrupt_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_bounded_ends_the_run_before_it_begins(tmp_path: Path) -> None:
-    pipeline = grey_pipeline(nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Sigmoid()), (1, 2), Task.CLASSIFICATION)
-    with pytest.raises(UnsupportedOperationError, match="sigmoid"):
+    pipeline = grey_pipeline(nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.Softmax(dim=1)), (1, 2), Task.CLASSIFICATION)
+    with pytest.raises(UnsupportedOperationError, match="softmax"):
         certify(pipeline, data(), RANGES, journal=tmp_path / "journal")
     assert not (tmp_path / "journal").exists()
 
@@ -121,6 +122,10 @@ def test_records_read_back() -> None:
     assert set(record.unstable_relus) == {region.label for region in RANGES}
     with pytest.raises(ValueError, match="schema"):
         CertificationRecord.from_record({**written, "schema_version": 99})
+
+
+def without_costs(record: CertificationRecord) -> list[QueryRecord]:
+    return [replace(query, seconds=0.0, passes=0.0) for query in record.queries]
 
 
 C, F, U, M, E = Verdict.CERTIFIED, Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.MISCLASSIFIED, Verdict.ERROR
@@ -180,8 +185,7 @@ def test_journal_resumes_and_drops_a_torn_line(tmp_path: Path) -> None:
 
     again = certify(pipeline_of_one_pixel(), data(), RANGES, journal=path, progress=listen)
     assert seen == [4, 5, 6]
-    assert [query.verdict for query in again.queries] == [query.verdict for query in full.queries]
-    assert again.queries[:3] == full.queries[:3]
+    assert without_costs(again) == without_costs(full)
 
 
 def test_journal_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -201,6 +205,7 @@ def test_journal_of_another_run_is_refused(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from usncli.certifying.journal import Journal
 from usncli.certifying.verdicts import QueryRecord, Verdict
