@@ -1,0 +1,210 @@
+"""Times certification by the product against auto_LiRPA used as its own examples show, on the same queries.
+
+    python examples/benchmarks/certify_speed.py --data DIR --threads 1
+    python examples/benchmarks/certify_speed.py --data DIR --quick
+
+DIR holds the fly's train.json, test.json and images/ in COCO keypoint form, as in examples/fly; without it the embedded
+aircraft remain. Networks are trained on the first run and kept in ``--cache``. In one process, on the same images:
+
+- ``usn``: `usncli.certifying.certify` with our own engine, as the product does it: images share batches.
+- ``uniform``: auto_LiRPA, forward+backward, the fewest equal pieces that suffice; finding out how many is not counted.
+- ``bisection``: auto_LiRPA, forward+backward, halving the whole range until all is proved.
+
+The latter two get the product's search for counterexamples first, and its time is added to theirs. Queries that any of
+the three finds false are left out of times, pieces and ratios. A query that is not decided in ``--limit`` seconds is
+unknown and counts with its time. A ratio is the total time of the better of the two over ours. The time that an engine
+takes to read a network does not count. Passes are of the network over one image: for ours they are counted in multiply-adds (see
+`QueryRecord.passes`); "time in passes" is the seconds over those of one pass in float32, alone or in a batch of 32,
+whichever is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from baseline import Baseline
+from stock_lirpa import in_plain_layers
+from subjects import SUBJECTS, Source, Subject
+from torch import nn
+
+from usncli.certifying.bounds.method import Engine
+from usncli.certifying.certify import certify
+from usncli.certifying.options import CertifyOptions
+from usncli.certifying.verdicts import QueryRecord, Verdict
+from usncli.perturbing import PerturbationRange, parse_range
+
+RANGES = (
+    "brightness=0.05",
+    "brightness=0.1",
+    "brightness=0.2",
+    "contrast=0.1",
+    "contrast=0.2",
+    "brightness=0.05,contrast=0.1",
+)
+QUICK_RANGES = ("brightness=0.05", "contrast=0.1")
+QUICK_NETWORKS = ("fly-cnn7", "aircraft-cnn7")
+QUICK_SECONDS = 280.0
+DECIDED = (Verdict.CERTIFIED, Verdict.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One query by one strategy; see `QueryRecord` for the fields."""
+
+    image: int
+    verdict: Verdict
+    pieces: int
+    seconds: float
+    passes: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network and one range.
+
+    Attributes:
+        network, perturbation: names.
+        tau: pixels.
+        pass_seconds: of one float32 pass of the network over one image.
+        strategies: queries by strategy, in the order of the images.
+    """
+
+    network: str
+    perturbation: str
+    tau: float
+    pass_seconds: float
+    strategies: dict[str, list[Timed]]
+
+    def timed(self, strategy: str) -> list[Timed]:
+        """Return a strategy's queries that none of them decided as anything but certified or unknown."""
+        together = zip(*self.strategies.values(), strict=True)
+        kept = {queries[0].image for queries in together if all(query.verdict in DECIDED for query in queries)}
+        return [query for query in self.strategies[strategy] if query.image in kept]
+
+    @property
+    def ratio(self) -> float | None:
+        """The better other strategy's total time over ours; None where no query is timed."""
+        totals = {name: sum(query.seconds for query in self.timed(name)) for name in self.strategies}
+        ours = totals.pop("usn")
+        return min(totals.values()) / ours if ours else None
+
+    @property
+    def conflicts(self) -> int:
+        """Number of queries that one strategy certifies and another one falsifies."""
+        together = zip(*self.strategies.values(), strict=True)
+        return sum(
+            {Verdict.CERTIFIED, Verdict.FALSIFIED} <= {query.verdict for query in queries} for queries in together
+        )
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the fly's folder; without it the embedded aircraft alone")
+    parser.add_argument("--quick", action="store_true", help="two networks, two ranges, two images, within 5 minutes")
+    parser.add_argument("--networks", nargs="+", choices=list(SUBJECTS))
+    parser.add_argument("--perturb", nargs="+", help="ranges as usn certify has them")
+    parser.add_argument("--no-clip", action="store_true", help="do not clip perturbed images to [0, 1]")
+    parser.add_argument("--images", type=int, help="the first so many of the test images; default 5, quick 2")
+    parser.add_argument("--limit", type=float, help="seconds a query and strategy; default 60, quick 20")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "usn-certify-speed")
+    parser.add_argument("--effort", type=float, help="share of the usual training; default 1, quick 0.15")
+    parser.add_argument("--out", type=Path, help="write every row as a line of JSON")
+    parser.add_argument("--threads", type=int)
+    parsed = parser.parse_args(given)
+    quick = parsed.quick
+    parsed.networks = parsed.networks or list(QUICK_NETWORKS if quick else SUBJECTS)
+    parsed.perturb = parsed.perturb or list(QUICK_RANGES if quick else RANGES)
+    parsed.images = parsed.images or (2 if quick else 5)
+    parsed.limit = parsed.limit or (20.0 if quick else 60.0)
+    parsed.effort = parsed.effort or (0.15 if quick else 1.0)
+    parsed.ends = time.monotonic() + (QUICK_SECONDS if quick else float("inf"))
+    return parsed
+
+
+def pass_seconds(subject: Subject) -> float:
+    """Return the seconds of one float32 pass over one image: alone or in a batch, whichever is faster."""
+    best = float("inf")
+    for batch, repeats in ((1, 15), (32, 3)):
+        images = torch.rand(batch, *subject.pipeline.preprocessing.input_shape)
+        with torch.no_grad():
+            for _ in range(repeats):
+                started = time.perf_counter()
+                subject.pipeline(images)
+                best = min(best, (time.perf_counter() - started) / batch)
+    return best
+
+
+def measure(subject: Subject, region: PerturbationRange, plain: nn.Module, settings: argparse.Namespace) -> Row:
+    """Answer all queries of one network and one range; fewer of them where the time of a quick run ends."""
+    one = pass_seconds(subject)
+    options = CertifyOptions(tau=subject.tau, engine=Engine.USN, seconds=settings.limit, limit=settings.images)
+    records: tuple[QueryRecord, ...] = certify(subject.pipeline, subject.data, [region], options).queries
+    strategies: dict[str, list[Timed]] = {"usn": [], "uniform": [], "bisection": []}
+    baseline = Baseline(subject, region, plain, settings.limit)
+    for index, record in enumerate(records):
+        # Uniform cutting may look for the best number for twice the limit, and bisection takes it once.
+        if index and time.monotonic() + 3 * settings.limit > settings.ends:
+            break
+        for name, answer in zip(("uniform", "bisection"), baseline.answers(index), strict=True):
+            strategies[name].append(Timed(index, answer.verdict, answer.pieces, answer.seconds, answer.seconds / one))
+        strategies["usn"].append(Timed(index, record.verdict, record.pieces, record.seconds, record.passes))
+    return Row(subject.name, region.label, subject.tau, one, strategies)
+
+
+def show(row: Row) -> None:
+    """Print one row."""
+    timed, every = row.timed("usn"), row.strategies["usn"]
+    print(
+        f"\n{row.network}, {row.perturbation}, tau {row.tau:g} px of 64; a pass takes {row.pass_seconds * 1e3:.2f} ms"
+    )
+    print(f"  {len(every)} queries, {len(every) - len(timed)} of them false and left out, {row.conflicts} conflicts")
+    if timed:
+        print(f"  {'':10}{'seconds':>9}{'pieces':>8}{'unknown':>9}{'passes (median)':>17}{'time in passes':>16}")
+        for name in row.strategies:
+            queries = row.timed(name)
+            seconds, unknown = (
+                sum(query.seconds for query in queries),
+                sum(q.verdict == Verdict.UNKNOWN for q in queries),
+            )
+            passes = f"{statistics.median(query.passes for query in queries):.0f}" if name == "usn" else ""
+            of_time = statistics.median(query.seconds for query in queries) / row.pass_seconds
+            pieces = sum(query.pieces for query in queries)
+            print(f"  {name:10}{seconds:9.2f}{pieces:8d}{unknown:9d}{passes:>17}{of_time:16.0f}")
+    print("  ratio " + ("none: no query is left" if row.ratio is None else f"{row.ratio:.1f}"), flush=True)
+
+
+def main(given: Sequence[str] | None = None) -> list[Row]:
+    settings = arguments(given)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    source, rows, left_out = Source(settings.data, settings.cache, settings.effort), list[Row](), list[str]()
+    for name in settings.networks:
+        if name.startswith("fly") and settings.data is None:
+            left_out.append(f"{name}: no --data")
+            continue
+        subject = SUBJECTS[name](source)
+        plain = in_plain_layers(subject.network, torch.full((1, *subject.pipeline.preprocessing.input_shape), 0.5))
+        for text in settings.perturb:
+            if time.monotonic() + 3 * settings.limit > settings.ends:
+                left_out.append(f"{name}, {text}: no time left")
+                continue
+            region = parse_range(text, clip=not settings.no_clip)
+            rows.append(measure(subject, region, plain, settings))
+            show(rows[-1])
+            if settings.out:
+                with settings.out.open("a") as file:
+                    file.write(json.dumps({**asdict(rows[-1]), "ratio": rows[-1].ratio}) + "\n")
+    print("\n".join(["", *(f"left out: {line}" for line in left_out)]))
+    return rows
+
+
+if __name__ == "__main__":
+    main()
