@@ -1,14 +1,15 @@
-"""Queries in shared batches: order, full batches, the window, crashes and the run's end; with a fake engine."""
+"""Queries in shared batches: order, full batches, crashes and the run's end; with a fake engine."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 
 import torch
 
 from usncli.certifying.branch_and_bound import Found
-from usncli.certifying.scheduling import Frame, Waiting, run_together
+from usncli.certifying.scheduling import Frame, run_together
 
 
 class Counted:
@@ -43,7 +44,6 @@ def found(count: int) -> Found:
 def run(
     queries: Sequence[Sequence[int]],
     batch: int = 8,
-    window: int = 8,
     ended: Callable[[], bool] = lambda: False,
     broken: int | None = None,
 ) -> tuple[list[list[tuple[int, int]]], list[Counted]]:
@@ -56,8 +56,8 @@ def run(
             raise ZeroDivisionError("a broken image")
         return [found(count) for _, count in requests]
 
-    waiting = [Waiting(place, lambda place=place: Counted(place, queries[place])) for place in range(len(queries))]
-    frame = Frame(batch, window, ended, lambda: float(next(ticks)))
+    waiting = [functools.partial(Counted, place, rounds) for place, rounds in enumerate(queries)]
+    frame = Frame(batch, ended, lambda: float(next(ticks)))
     return batches, list(run_together(waiting, bound, frame))
 
 
@@ -74,12 +74,9 @@ def test_queries_that_need_no_piece_are_over_at_once() -> None:
     assert batches == [[(1, 2)]]
 
 
-def test_no_query_runs_far_ahead_of_an_undecided_one() -> None:
-    batches, _ = run([[1] * 9, *[[1]] * 9], window=3)
-    for batch in batches:
-        positions = [position for position, _ in batch]
-        assert max(positions) < min(positions) + 3
-    assert run([[1, 1], [1]], window=1)[0] == [[(0, 1)], [(0, 1)], [(1, 1)]]
+def test_queries_are_begun_only_as_batches_need_them() -> None:
+    assert run([[2, 2], [1], [1], [1]], batch=3)[0] == [[(0, 2), (1, 1)], [(0, 2), (2, 1)], [(3, 1)]]
+    assert run([[3, 3], [1]], batch=3)[0] == [[(0, 3)], [(0, 3)], [(1, 1)]]
 
 
 def test_a_crash_ends_its_own_query_only() -> None:

@@ -135,8 +135,6 @@ class Attempt:
     def _work_with(self, chosen: ChosenEngine) -> None:
         self._chosen = chosen
         self.engines.append(chosen.name)
-        if not chosen.shares:
-            chosen.engine.forget()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -160,6 +158,7 @@ class Attempt:
             return
         self._share = 1.0
         self._search.reopen()
+        chosen.engine.forget()
         self._work_with(chosen)
         while self.waiting and not ended():
             (found,) = bound_together(chosen, [self.take(self.waiting)])

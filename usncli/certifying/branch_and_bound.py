@@ -98,7 +98,7 @@ class Search:
 
     def __init__(self, region: ScaledRange, start: Pieces) -> None:
         self.region = region
-        self.open = start
+        self.open = self._start = start
         self.scale = 1.0
         self.pieces = 0
         self.least_bound = self.least_margin = float("inf")
@@ -167,8 +167,12 @@ class Search:
         self.open, self._stuck = _within(self.open, box), _within(self._stuck, box)
 
     def reopen(self) -> None:
-        """Open the pieces that were left alone, for another engine."""
-        self.open, self._stuck = self.unproved, self._stuck.take(torch.zeros(0, dtype=torch.int64))
+        """Open the pieces that were left alone, for another engine; where nothing is proved, begin again.
+
+        Pieces that an engine could do nothing with are finer than another one needs.
+        """
+        again = self.unproved if self._proved else _within(self._start, self.region.box(self.scale))
+        self.open, self._stuck = again, self._stuck.take(torch.zeros(0, dtype=torch.int64))
 
     def outcome(self) -> Outcome:
         """Say how far the search has come."""

@@ -15,9 +15,10 @@ What a verdict ``certified`` claims depends on whose bounds it rests on (`QueryR
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem, make_problem
 from usncli.certifying.query import Query, RunningQuery
 from usncli.certifying.records import CertificationRecord
-from usncli.certifying.scheduling import WINDOW, Frame, Waiting, run_together
+from usncli.certifying.scheduling import Frame, run_together
 from usncli.certifying.unstable import count_unstable
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.errors import NothingToCertifyError
@@ -43,6 +44,12 @@ from usncli.perturbing import PerturbationRange
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
 from usncli.types import ImageData
 
+TOGETHER = 8
+"""Queries that share batches with each other and with no others.
+
+Rounding depends on what is in a batch. A run that goes on repeats the whole group that was interrupted, and so says
+what it would have said without an interruption.
+"""
 OUT_OF_TIME = "the run's time ended first"
 """Message of queries that the run's deadline ended."""
 START_SHARE = 0.7
@@ -130,17 +137,21 @@ class _Run:
         self.finished.update({} if self.book is None else self.book.finished)
         chosen = self.problem.engines.first
         batch = self.options.batch or chosen.engine.pieces_at_once
-        frame = Frame(batch, WINDOW if chosen.shares else 1, self.ended, time.monotonic)
+        frame = Frame(batch, self.ended, time.monotonic)
 
         def bound(requests: Sequence[Request]) -> list[Found]:
             return bound_together(chosen, requests)
 
-        def waiting(position: int) -> Waiting[RunningQuery]:
-            return Waiting(position, lambda: self._begin(position, frame.window))
-
-        missing = [position for position in range(self.total) if position not in self.finished]
-        for job in run_together([waiting(position) for position in missing], bound, frame):
-            self._keep(job.position, job.close(self.ended))
+        together = TOGETHER if chosen.shares else 1
+        for first in range(0, self.total, together):
+            positions = range(first, min(first + together, self.total))
+            if any(position not in self.finished for position in positions):
+                chosen.engine.forget()
+                begins = [functools.partial(self._begin, position, first) for position in positions]
+                for job in run_together(begins, bound, frame):
+                    # Others are run again only for the sake of those that they share batches with.
+                    if job.query.position not in self.finished:
+                        self._keep(job.query.position, job.close(self.ended))
         for position in range(self.total):
             if position not in self.finished:
                 self.finished[position] = self._query(position, ()).record(Verdict.UNKNOWN, OUT_OF_TIME)
@@ -155,10 +166,12 @@ class _Run:
         index, which = divmod(position, len(self.ranges))
         return Query(position, self.data[index], index, self.data.labelled, self.ranges[which], start)
 
-    def _begin(self, position: int, window: int) -> RunningQuery:
-        region = self.ranges[position % len(self.ranges)]
-        start = _start(self.finished, range(position - len(self.ranges), -1, -len(self.ranges)), position - window)
-        return RunningQuery(self.problem, self._query(position, start or (1,) * region.dimension), self.options)
+    def _begin(self, position: int, first: int) -> RunningQuery:
+        """Begin a query; what it learns from earlier ones is from before the first that it shares batches with."""
+        earlier = range(position % len(self.ranges), first, len(self.ranges))
+        start = _start([self.finished[place] for place in reversed(earlier)])
+        dimension = self.ranges[position % len(self.ranges)].dimension
+        return RunningQuery(self.problem, self._query(position, start or (1,) * dimension), self.options)
 
     def _keep(self, position: int, record: QueryRecord) -> None:
         if record.verdict == Verdict.UNKNOWN and self.ended():
@@ -175,17 +188,15 @@ class _Run:
         self.progress(ProgressUpdate("certify", len(self.finished), self.total, figures))
 
 
-def _start(finished: Mapping[int, QueryRecord], earlier: Sequence[int], last: int) -> tuple[int, ...] | None:
+def _start(earlier: Sequence[QueryRecord]) -> tuple[int, ...] | None:
     """Return how many pieces to start from along each parameter: a share of what an earlier image needed.
 
     Args:
-        finished: queries by position.
-        earlier: positions of the same range, the latest first.
-        last: queries after this one are left out, since they may not be finished when the run is repeated.
+        earlier: records of the same range, the latest first.
     """
-    for position in earlier:
-        along = finished[position].pieces_along if position <= last else None
-        if along is not None and finished[position].verdict == Verdict.CERTIFIED:
+    for record in earlier:
+        along = record.pieces_along
+        if along is not None and record.verdict == Verdict.CERTIFIED:
             share = START_SHARE ** (1 / len(along))
             return tuple(max(1, round(share * number)) for number in along)
     return None

@@ -25,7 +25,7 @@ from usncli.perturbing import Boxes, PerturbationRange
 from usncli.types import Sample
 
 DIGITS = 6
-"""Digits of a proved margin that are kept: the others depend on how pieces were batched."""
+"""Digits that are kept of numbers that are no more precise."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,6 @@ class RunningQuery:
         self._since: float | None = None
         with self._working():
             self._begin(problem, options)
-
-    @property
-    def position(self) -> int:
-        """Its place among all queries."""
-        return self.query.position
 
     @property
     def waiting(self) -> int:

@@ -1,7 +1,7 @@
 """Many queries under way at once, their pieces in shared batches.
 
 Queries are taken up in order, and early ones are served first, so that they end early. Later ones are opened only as
-far as they are needed to fill a batch. What a query finds does not depend on what it shared its batches with.
+far as they are needed to fill a batch.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from usncli.certifying.branch_and_bound import Found
-
-WINDOW = 8
-"""Most queries between the first that is not decided and the last that is under way."""
 
 Bound = Callable[[Sequence[Any]], Sequence[Found]]
 """Bounds as one batch what several queries handed out; returns what was found of each query's."""
@@ -24,12 +21,8 @@ class Job(Protocol):
     """A query under way.
 
     Attributes:
-        position: its place among all.
         waiting: pieces that wait to be bounded; 0 once it is over.
     """
-
-    @property
-    def position(self) -> int: ...  # noqa: D102
 
     @property
     def waiting(self) -> int: ...  # noqa: D102
@@ -56,36 +49,22 @@ class Frame:
 
     Attributes:
         batch: pieces bounded at once.
-        window: most queries from the first undecided to the last under way; 1 keeps batches to one query.
         ended: whether the run's time is over.
         clock: seconds.
     """
 
     batch: int
-    window: int
     ended: Callable[[], bool]
     clock: Callable[[], float]
 
 
-class Waiting(NamedTuple, Generic[AnyJob]):
-    """A query that is not begun.
-
-    Attributes:
-        position: its place among all.
-        begin: begins it.
-    """
-
-    position: int
-    begin: Callable[[], AnyJob]
-
-
-def run_together(queries: Iterable[Waiting[AnyJob]], bound: Bound, frame: Frame) -> Iterator[AnyJob]:
+def run_together(queries: Iterable[Callable[[], AnyJob]], bound: Bound, frame: Frame) -> Iterator[AnyJob]:
     """Run queries in shared batches.
 
     A batch that cannot be bounded is tried again query by query, so that one query's data fails no other.
 
     Args:
-        queries: in order of position.
+        queries: begin one query each.
         bound: bounds the pieces of several queries as one batch.
         frame: batches and time.
 
@@ -94,8 +73,9 @@ def run_together(queries: Iterable[Waiting[AnyJob]], bound: Bound, frame: Frame)
     """
     waiting, open_jobs = deque(queries), list[AnyJob]()
     while (waiting or open_jobs) and not frame.ended():
-        if waiting and _has_room(open_jobs, waiting[0].position, frame):
-            job = waiting.popleft().begin()
+        # A batch would stay half empty without another query.
+        if waiting and sum(job.waiting for job in open_jobs) < frame.batch:
+            job = waiting.popleft()()
             if job.waiting:
                 open_jobs.append(job)
             else:
@@ -106,13 +86,6 @@ def run_together(queries: Iterable[Waiting[AnyJob]], bound: Bound, frame: Frame)
         open_jobs = [job for job in open_jobs if job.waiting]
         yield from over
     yield from open_jobs
-
-
-def _has_room(open_jobs: Sequence[AnyJob], position: int, frame: Frame) -> bool:
-    """Say whether a batch would stay half empty without another query, which is not too far ahead."""
-    if not open_jobs:
-        return True
-    return sum(job.waiting for job in open_jobs) < frame.batch and position < open_jobs[0].position + frame.window
 
 
 def _run_batch(open_jobs: Sequence[AnyJob], bound: Bound, frame: Frame) -> None:
