@@ -16,7 +16,7 @@ from usncli.certifying.branch_and_bound import Found
 from usncli.certifying.problem import ImageProblem
 from usncli.perturbing import Boxes, Lines
 
-_OVERSHOOT = 1e-6
+_OVERSHOOT = 1e-4
 
 
 class Request(NamedTuple):

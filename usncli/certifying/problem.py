@@ -50,11 +50,13 @@ class BoundingProblem:
         """Return what the rewritten network predicts, in the form of the pipeline's task.
 
         Args:
-            images: ``(batch, channels, height, width)`` in [0, 1], in the engines' precision.
+            images: ``(batch, channels, height, width)`` in [0, 1].
         """
+        # No verdict rests on these values, and float64 would take several times as long.
+        images = images.float()
         mean, std = self.pipeline.mean.to(images), self.pipeline.std.to(images)
         with torch.no_grad():
-            raw = self.network((images - mean) / std)
+            raw = self.network((images - mean) / std).to(self.factor)
         predictions: Tensor = (self.factor * raw + self.shift).reshape(-1, *self.output_shape)
         return predictions
 

@@ -70,7 +70,7 @@ class Bounder:
     @property
     def settings(self) -> Settings:
         """How forward passes are run."""
-        return Settings(self.plan.borders, self.arithmetic)
+        return Settings(self.plan.borders, self.plan.read, self.arithmetic)
 
 
 class Batch:
@@ -93,6 +93,7 @@ class Batch:
     def __init__(self, bounder: Bounder, image: Enclosure, dimension: int, *, symbols: bool = False) -> None:
         self._bounder, self._plan = bounder, bounder.plan
         self._cells = make_cells(dimension, image.centre.device)
+        self._symbols = symbols
         most = bounder.effort.symbols if symbols else 0
         self.state = propagate(bounder.network, image, replace(bounder.settings, symbols=most))
         count = len(image.centre)
@@ -129,7 +130,7 @@ class Batch:
                 continue
             some, part, better = self._taken(pieces), work.pieces(pieces), bounds[pieces]
             if refine:
-                if not some._refine_all():
+                if self._symbols or not some._refine_all():
                     continue
                 better = torch.fmax(better, some.bounds(part.rows))
             better = some._carried_back(part, better)
@@ -149,7 +150,7 @@ class Batch:
             return result + 1
         for name in self._plan.read:
             given = self.state.enclosures[name]
-            parts = given.slopes[:, :directions].abs() * _undecided(*given.interval()).unsqueeze(1)
+            parts = given.slopes[:, :directions].abs() * _undecided(*self.state.intervals[name]).unsqueeze(1)
             sums = flattened(parts, 2).sum(dim=2).double()
             result += sums / sums.sum(dim=1, keepdim=True).clamp(min=1e-300)
         return result
@@ -159,6 +160,7 @@ class Batch:
             return self
         result = object.__new__(Batch)
         result._bounder, result._plan, result._cells = self._bounder, self._plan, self._cells
+        result._symbols = self._symbols
         result.state, result.passes = self.state.take(pieces), self.passes[pieces.cpu()]
         return result
 
@@ -174,7 +176,7 @@ class Batch:
     def _refine(self, name: str) -> bool:
         """Bound the undecided values of a node again by backward passes from there, if they are few enough."""
         given = self.state.enclosures[name]
-        lower, upper = given.interval()
+        lower, upper = (end.clone() for end in self.state.intervals[name])
         chosen = _most_doubtful(lower, upper)
         stop = self._reachable(name, chosen.shape[1])
         if not chosen.shape[1] or stop is None or not _loose(given, flattened(_undecided(lower, upper), 1)):
@@ -192,7 +194,8 @@ class Batch:
             flattened(lower, 1)[at] = torch.fmax(flattened(lower, 1)[at], _below(found.lower, lower.dtype))
             flattened(upper, 1)[at] = torch.fmin(flattened(upper, 1)[at], -_below(-found.upper, upper.dtype))
         self.state.enclosures[name] = given
-        self.state.narrowed[name] = (lower, upper)
+        self.state.intervals[name] = (lower, upper)
+        self.state.refined.add(name)
         return True
 
     def _reachable(self, name: str, count: int) -> int | None:

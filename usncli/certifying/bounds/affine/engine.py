@@ -127,7 +127,7 @@ class AffineEngine:
             state = Batch(self._bounder, from_lines(images, self._working), 1).state
         counts = torch.zeros(len(images.lower), dtype=torch.int64, device=self.device)
         for name in self._bounder.plan.read:
-            lower, upper = state.enclosures[name].interval()
+            lower, upper = state.intervals[name]
             counts += flattened((~(lower >= 0) & ~(upper <= 0)), 1).sum(dim=1)
         return counts
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx
 
 from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened, with_directions
 from usncli.certifying.bounds.affine.rules.table import apply_rule, sources_of
-from usncli.certifying.bounds.affine.steps import Step
+from usncli.certifying.bounds.affine.state import State
 from usncli.certifying.bounds.method import Arithmetic
 
 
@@ -20,46 +20,19 @@ class Settings:
 
     Attributes:
         keep: names of the nodes whose enclosures are held; the last node's always is.
+        read: names of the nodes that activations read, whose intervals are held.
         arithmetic: whose result is bounded.
         symbols: room for errors of activations to be kept apart, each as a direction of its own; 0 keeps none apart.
     """
 
     keep: Collection[str]
+    read: Collection[str]
     arithmetic: Arithmetic
     symbols: int = 0
 
 
 class TooManyErrorsError(Exception):
     """More errors are to be kept apart than there is room for."""
-
-
-@dataclass
-class State:
-    """What a forward pass found.
-
-    Attributes:
-        enclosures: of the nodes that were to be kept, by name.
-        narrowed: least and greatest values of nodes that are known better than by their enclosures.
-        steps: what each node is, by name; the image has none.
-        magnitudes: largest absolute value ``(pieces,)`` of each node that is read several times.
-        directions: of all enclosures together; one that has fewer has slope 0 along the last.
-    """
-
-    enclosures: dict[str, Enclosure]
-    narrowed: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    steps: dict[str, Step] = field(default_factory=dict)
-    magnitudes: dict[str, Tensor] = field(default_factory=dict)
-    directions: int = 0
-
-    def take(self, pieces: Tensor) -> State:
-        """Return the state of some pieces."""
-        return State(
-            {name: item.take(pieces) for name, item in self.enclosures.items()},
-            {name: (lower[pieces], upper[pieces]) for name, (lower, upper) in self.narrowed.items()},
-            {name: step.take(pieces) for name, step in self.steps.items()},
-            {name: item[pieces] for name, item in self.magnitudes.items()},
-            self.directions,
-        )
 
 
 def propagate(network: fx.GraphModule, image: Enclosure, settings: Settings) -> State:
@@ -85,19 +58,16 @@ def propagate(network: fx.GraphModule, image: Enclosure, settings: Settings) -> 
 
 
 def propagate_after(network: fx.GraphModule, name: str, state: State, settings: Settings) -> None:
-    """Bound again, in place, every node that a changed node reaches; the nodes that those read have to be held."""
-    changed, later = {name}, []
-    for node in network.graph.nodes:
-        if node.op != "output" and any(source.name in changed for source in node.all_input_nodes):
-            changed.add(node.name)
-            later.append(node)
-    _run(network, later, state, replace(settings, symbols=0))
+    """Bound again, in place, every node from the first that reads a changed node on; what they read has to be held."""
+    nodes = [node for node in network.graph.nodes if node.op != "output"]
+    first = next(place for place, node in enumerate(nodes) if name in {source.name for source in node.all_input_nodes})
+    _run(network, nodes[first:], state, replace(settings, symbols=0))
 
 
 def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settings: Settings) -> None:
     last_use = {source: node for node in nodes for source in node.all_input_nodes}
     for node in nodes:
-        result = apply_rule(network, node, state.enclosures, state.narrowed, settings.arithmetic)
+        result = apply_rule(network, node, state, settings.arithmetic)
         enclosure = result.enclosure
         if result.error is not None and settings.symbols:
             enclosure = with_symbols(enclosure, result.error, state.directions, settings.symbols)
@@ -106,6 +76,11 @@ def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settin
         state.directions = max(state.directions, enclosure.slopes.shape[1])
         state.steps[node.name] = result.step
         state.enclosures[node.name] = enclosure
+        if node.name in settings.read:
+            state.intervals[node.name] = enclosure.interval()
+            state.refined.discard(node.name)
+        if result.largest is not None:
+            state.largest[node.name] = result.largest
         if _meets_itself(node):
             state.magnitudes[node.name] = enclosure.magnitude()
         for source in node.all_input_nodes:

@@ -29,7 +29,7 @@ def affine(operation: Operation) -> Result:
         return Result(Enclosure(centre, slopes, layer.absolute(given.radius)), step)
     loss = gamma(layer.terms + SPARE + slopes.shape[1], operation.working)
     executed = gamma(layer.terms, operation.executed)
-    sizes = _sizes(layer, given)
+    sizes = _sizes(layer, operation.size())
     radius = layer.absolute(torch.add(given.radius, given.slopes.abs().sum(dim=1), alpha=loss))
     radius = radius.mul_(1 + 2 * loss).add_(sizes, alpha=gamma(layer.terms + SPARE, CENTRE) + executed).add_(UNDERFLOW)
     charged = sizes * (gamma(layer.back_terms + SPARE, operation.working) + executed) + UNDERFLOW
@@ -42,9 +42,9 @@ def _each_direction(function: Callable[[Tensor], Tensor], slopes: Tensor) -> Ten
     return flat.reshape(*slopes.shape[:2], *flat.shape[1:])
 
 
-def _sizes(layer: LinearMap, given: Enclosure) -> Tensor:
-    """Return at least ``|L| |x| + m``, over all pieces at once, ``(1, *shape)``."""
-    sizes = layer.absolute(given.largest())
+def _sizes(layer: LinearMap, largest: Tensor) -> Tensor:
+    """Return at least ``|L| |x| + m`` from the largest absolute values, over all pieces at once, ``(1, *shape)``."""
+    sizes = layer.absolute(largest)
     if layer.magnitude is not None:
         sizes = sizes + layer.form("magnitude", sizes)
     # Covers the rounding of this very computation, of which no term is negative.
@@ -55,7 +55,7 @@ def signed_sum(operation: Operation, sign: float) -> Result:
     """The sum or difference of two tensors of one shape."""
     first, second = operation.inputs
     slopes = torch.add(*aligned(first.slopes, second.slopes), alpha=sign)
-    sizes = first.largest() + second.largest()
+    sizes = operation.size(0) + operation.size(1)
     radius = (first.radius + second.radius).mul_(1 + 4 * operation.working)
     radius = radius.add_(slopes.abs().sum(dim=1), alpha=SPARE * operation.working)
     radius = radius.add_(sizes, alpha=SPARE * CENTRE + 2 * operation.executed).add_(UNDERFLOW)

@@ -16,7 +16,7 @@ def activation(operation: Operation) -> Result:
     """An elementwise function by its relaxation over each value's interval."""
     if operation.layer.function is Function.RELU:
         return relu(operation)
-    lower, upper = operation.interval()
+    lower, upper = operation.range()
     relaxation = relax(operation.layer, lower, upper)
     sizes = relaxation.slope.abs() * torch.maximum(lower.abs(), upper.abs()) + relaxation.shift.abs()
     error = torch.add(relaxation.radius, sizes, alpha=SPARE * operation.working)
@@ -32,7 +32,7 @@ def relu(operation: Operation) -> Result:
     0, at x = 0, whatever rounding made of k = u / (u - l): the line k x plus half of that, give or take as much.
     """
     (given,) = operation.inputs
-    lower, upper = operation.interval()
+    lower, upper = operation.range()
     active, dead = lower >= 0, upper <= 0
     # What is not a number is neither: it stays so, and proves nothing.
     crossing = ~(active | dead)
@@ -40,12 +40,14 @@ def relu(operation: Operation) -> Result:
     half = torch.where(crossing, torch.maximum(-slope * lower, (1 - slope) * upper) / 2, torch.zeros_like(upper))
     # 16 units cover multiplying centre, slopes and coefficients by k: k |x| is at most u, and so is k times the spread
     # where the interval is the enclosure's own.
-    sizes = upper if operation.narrowed is None else upper + slope * given.spread()
+    sizes = upper + slope * given.spread() if operation.refined else upper
     error = torch.add(half, sizes, alpha=SPARE * operation.working).add_(UNDERFLOW)
     error = torch.where(crossing, error, torch.zeros_like(error))
     enclosure = Enclosure(given.centre * slope + half, given.slopes * slope.unsqueeze(1), given.radius * slope)
     step = ReluStep(operation.sources, half, error, (slope,), (slope.shape[1:],), given, (lower, upper), centred=True)
-    return Result(enclosure, step, error)
+    # The middle of the enclosure's own interval goes to a place between 0 and u.
+    largest = None if operation.refined else upper.clamp(min=0).amax(dim=0, keepdim=True) * (1 + 8 * operation.working)
+    return Result(enclosure, step, error, largest)
 
 
 def product(operation: Operation) -> Result:

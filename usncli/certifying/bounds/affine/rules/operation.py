@@ -23,7 +23,9 @@ class Operation(NamedTuple):
     Attributes:
         sources: names of the nodes that it reads.
         inputs: their enclosures.
-        narrowed: least and greatest value of the first input where that is known better than by its enclosure.
+        interval: least and greatest value of the first input; None where nothing reads it.
+        refined: whether that is narrower than the enclosure's own interval.
+        largest: at least the largest absolute value of each input over all pieces, ``(1, *shape)``; None is unknown.
         layer: the module, for ``call_module`` nodes.
         arguments: positional arguments of the node.
         arithmetic: whose result is bounded.
@@ -31,15 +33,22 @@ class Operation(NamedTuple):
 
     sources: tuple[str, ...]
     inputs: tuple[Enclosure, ...]
-    narrowed: tuple[Tensor, Tensor] | None
+    interval: tuple[Tensor, Tensor] | None
+    refined: bool
+    largest: tuple[Tensor | None, ...]
     layer: Any
     arguments: tuple[Any, ...]
     arithmetic: Arithmetic
 
-    def interval(self) -> tuple[Tensor, Tensor]:
+    def range(self) -> tuple[Tensor, Tensor]:
         """Return the least and the greatest value of the only input."""
         (given,) = self.inputs
-        return given.interval() if self.narrowed is None else self.narrowed
+        return given.interval() if self.interval is None else self.interval
+
+    def size(self, index: int = 0) -> Tensor:
+        """Return at least the largest absolute value of an input over all pieces, ``(1, *shape)``."""
+        known = self.largest[index]
+        return self.inputs[index].largest() if known is None else known
 
     @property
     def working(self) -> float:
@@ -59,11 +68,14 @@ class Result(NamedTuple):
         enclosure: of the operation's affine part.
         step: for backward passes.
         error: ``(pieces, *shape)``, radius that the relaxation adds; None is 0.
+        largest: at least the largest absolute value over all pieces, of the value and of the enclosure's centre,
+            ``(1, *shape)``, where the rule knows it.
     """
 
     enclosure: Enclosure
     step: Step
     error: Tensor | None = None
+    largest: Tensor | None = None
 
 
 Rule = Callable[[Operation], Result]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from torch import Tensor, fx
+from torch import fx
 
-from usncli.certifying.bounds.affine.enclosure import Enclosure
 from usncli.certifying.bounds.affine.rules.affine import affine, concatenation, signed_sum
 from usncli.certifying.bounds.affine.rules.elementwise import activation, product
 from usncli.certifying.bounds.affine.rules.maxima import maximum_over_windows
 from usncli.certifying.bounds.affine.rules.operation import Operation, Result, Rule
+from usncli.certifying.bounds.affine.state import State
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.certifying.rewriting.activation import Activation
 from usncli.certifying.rewriting.builder import ADD, CONCATENATE, SUBTRACT
@@ -36,19 +36,27 @@ FUNCTION_RULES: Mapping[object, Rule] = {
 def apply_rule(
     network: fx.GraphModule,
     node: fx.Node,
-    enclosures: Mapping[str, Enclosure],
-    narrowed: Mapping[str, tuple[Tensor, Tensor]],
+    state: State,
     arithmetic: Arithmetic,
 ) -> Result:
-    """Bound one node from the enclosures of its sources, and intervals that are narrower than those."""
+    """Bound one node from what is known of its sources."""
     layer = network.get_submodule(str(node.target)) if node.op == "call_module" else None
     if layer is None:
         rule = FUNCTION_RULES[node.target]
     else:
         rule = next(LAYER_RULES[base] for base in type(layer).__mro__ if base in LAYER_RULES)
     sources = sources_of(node)
-    inputs = tuple(enclosures[name] for name in sources)
-    return rule(Operation(sources, inputs, narrowed.get(sources[0]), layer, tuple(node.args), arithmetic))
+    operation = Operation(
+        sources,
+        tuple(state.enclosures[name] for name in sources),
+        state.intervals.get(sources[0]),
+        sources[0] in state.refined,
+        tuple(state.largest.get(name) for name in sources),
+        layer,
+        tuple(node.args),
+        arithmetic,
+    )
+    return rule(operation)
 
 
 def sources_of(node: fx.Node) -> tuple[str, ...]:
