@@ -13,9 +13,10 @@ aircraft remain. Networks are trained on the first run and kept in ``--cache``. 
 The latter two get the product's search for counterexamples first, and its time is added to theirs. Queries that any of
 the three finds false are left out of times, pieces and ratios. A query that is not decided in ``--limit`` seconds is
 unknown and counts with its time. A ratio is the total time of the better of the two over ours. The time that an engine
-takes to read a network does not count. Passes are of the network over one image: for ours they are counted in multiply-adds (see
-`QueryRecord.passes`); "time in passes" is the seconds over those of one pass in float32, alone or in a batch of 32,
-whichever is faster.
+takes to read a network does not count.
+
+Passes are of the network over one image: for ours they are counted in multiply-adds (see `QueryRecord.passes`); "time
+in passes" is the seconds over those of one pass in float32, alone or in a batch of 32, whichever is faster.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The networks and images that `certify_speed` certifies: trained here, from fixed seeds, and kept in a folder.
 
 The fly's networks are trained for stability, by ``examples/fly/train_baseline.py --jitter 0.2 0.3``. Trained without,
-predictions move by 24 px and more at brightness 0.1; with photometric augmentation alone still by 1 to 4 px: every query
+predictions move by 24 px and more at brightness 0.1, with photometric augmentation alone still by 1 to 4 px: queries
 would be falsified at once, and nothing timed.
 """
 
@@ -104,9 +104,9 @@ def _fly(name: str, make: Callable[[], nn.Module], source: Source) -> Subject:
         images, keypoints = example.read(folder / "train.json")
         example.train(network, images, keypoints, steps, JITTER)
 
-    network = _trained(name, make, train, source)
+    network = trained(name, make, train, source)
     data = open_data(str(folder / "test.json"), example.PREPROCESSING, Task.KEYPOINTS)
-    return _subject(name, network, data, example.PREPROCESSING, 1.0)
+    return subject(name, network, data, example.PREPROCESSING, 1.0)
 
 
 def _aircraft(name: str, make: Callable[[], nn.Module], task: Task, source: Source) -> Subject:
@@ -114,11 +114,11 @@ def _aircraft(name: str, make: Callable[[], nn.Module], task: Task, source: Sour
         options = OptimiserOptions(steps=steps, learning_rate=3e-3, batch_size=min(AIRCRAFT_BATCH, source.images))
         fit(Pipeline(network, AIRCRAFT, task), zoo.aircraft(source.images, 64, seed=0), options)
 
-    network = _trained(name, make, train, source)
-    return _subject(name, network, zoo.aircraft(100, 64, seed=1), AIRCRAFT, 2.0, task)
+    network = trained(name, make, train, source)
+    return subject(name, network, zoo.aircraft(100, 64, seed=1), AIRCRAFT, 2.0, task)
 
 
-def _trained(
+def trained(
     name: str, make: Callable[[], nn.Module], train: Callable[[nn.Module, int], None], source: Source
 ) -> nn.Module:
     """Return a network with its weights, from the cache if they are there."""
@@ -135,7 +135,7 @@ def _trained(
     return network
 
 
-def _subject(
+def subject(
     name: str,
     network: nn.Module,
     data: ImageData,
