@@ -25,8 +25,8 @@ class Plan:
         costs: multiply-adds from the image up to and with each node, for one image; a node without weights counts a few
             a value.
         stops: positions in ``nodes``, falling: before the node there, an activation, a backward pass may stop.
-        borders: names of the nodes that the rest of the network reads across some stop, or beside what depends on a
-            node that activations read.
+        borders: names of the nodes that the rest of the network reads across some stop, or across a place from which on
+            it may be bounded again: before the first reader of what an activation reads.
         read: names of the nodes that activations read.
         activations: number of values that activations read.
     """
@@ -73,13 +73,14 @@ def make_plan(network: fx.GraphModule, example: Tensor) -> Plan:
     modules = {node: network.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"}
     nonlinear = [position for position, node in enumerate(nodes) if isinstance(modules.get(node), NONLINEAR)]
     read = {source for position in nonlinear for source in nodes[position].all_input_nodes}
+    again = {min(nodes.index(reader) for reader in source.users if reader.op != "output") for source in read}
     stops = tuple(reversed([1, *(position for position in nonlinear if position > 1)]))
     return Plan(
         tuple(node.name for node in nodes),
         sizes,
         costs,
         stops,
-        frozenset(name for stop in stops for name in _border(nodes, stop)) | _beside(nodes, read),
+        frozenset(name for place in {*stops, *again} for name in _border(nodes, place)),
         frozenset(source.name for source in read),
         sum(sizes[source.name] for position in nonlinear for source in nodes[position].all_input_nodes),
     )
@@ -88,18 +89,6 @@ def make_plan(network: fx.GraphModule, example: Tensor) -> Plan:
 def _border(nodes: list[fx.Node], stop: int) -> set[str]:
     before = set(nodes[:stop])
     return {source.name for node in nodes[stop:] for source in node.all_input_nodes if source in before}
-
-
-def _beside(nodes: list[fx.Node], changed: set[fx.Node]) -> set[str]:
-    """Return the nodes that are read beside what depends on one of some nodes, which may be bounded again."""
-    beside: set[fx.Node] = set()
-    for node in changed:
-        later = {node}
-        for other in nodes:
-            if later.intersection(other.all_input_nodes):
-                later.add(other)
-        beside.update(source for other in later - {node} for source in other.all_input_nodes if source not in later)
-    return {node.name for node in beside}
 
 
 def _cost(network: fx.GraphModule, node: fx.Node, sizes: Mapping[str, int]) -> float:
