@@ -7,6 +7,7 @@ again by backward passes of their own, and the layers after them once more.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,8 @@ from usncli.certifying.bounds.method import Arithmetic
 from usncli.certifying.bounds.rows import Rows
 from usncli.perturbing import Lines
 
+GROUP = 8
+"""Pieces whose rows are carried back at once."""
 CLOSE = 0.3
 """Share of the looseness left by a row's backward pass that may stay, from which on refining layers is tried."""
 DOUBT = 0.85
@@ -93,7 +96,7 @@ class Batch:
     def __init__(self, bounder: Bounder, image: Enclosure, dimension: int, *, symbols: bool = False) -> None:
         self._bounder, self._plan = bounder, bounder.plan
         self._cells = make_cells(dimension, image.centre.device)
-        self._symbols = symbols
+        self._symbols, self._pieces = symbols, None
         most = bounder.effort.symbols if symbols else 0
         self.state = propagate(bounder.network, image, replace(bounder.settings, symbols=most))
         count = len(image.centre)
@@ -111,7 +114,11 @@ class Batch:
 
     def outputs(self) -> Enclosure:
         """Return the enclosure of the network's output."""
-        return self.state.enclosures[self._plan.nodes[-1]]
+        return self._enclosure(self._plan.nodes[-1])
+
+    def _enclosure(self, name: str) -> Enclosure:
+        given = self.state.enclosures[name]
+        return given if self._pieces is None else given.take(self._pieces)
 
     def bounds(self, rows: Rows) -> Tensor:
         """Return lower bounds of rows by the forward pass alone, ``(pieces, rows)``."""
@@ -130,6 +137,7 @@ class Batch:
                 continue
             some, part, better = self._taken(pieces), work.pieces(pieces), bounds[pieces]
             if refine:
+                some = some._own()
                 if self._symbols or not some._refine_all():
                     continue
                 better = torch.fmax(better, some.bounds(part.rows))
@@ -156,12 +164,19 @@ class Batch:
         return result
 
     def _taken(self, pieces: Tensor) -> Batch:
-        if len(pieces) == len(self.passes):
+        """Return some pieces; what is known of them is copied only where it is used."""
+        if torch.equal(pieces, torch.arange(len(self.passes), device=pieces.device)):
             return self
-        result = object.__new__(Batch)
-        result._bounder, result._plan, result._cells = self._bounder, self._plan, self._cells
-        result._symbols = self._symbols
-        result.state, result.passes = self.state.take(pieces), self.passes[pieces.cpu()]
+        result = copy.copy(self)
+        result._pieces = pieces if self._pieces is None else self._pieces[pieces]
+        result.passes = self.passes[pieces.cpu()]
+        return result
+
+    def _own(self) -> Batch:
+        """Return these pieces with a state of their own, which may be changed."""
+        result = copy.copy(self)
+        every = torch.arange(len(self.passes), device=self._cells.centres.device)
+        result.state, result._pieces = self.state.take(every if self._pieces is None else self._pieces), None
         return result
 
     def _refine_all(self) -> bool:
@@ -187,7 +202,7 @@ class Batch:
             one_hot = given.radius.new_zeros(*rows.shape, shape.numel()).scatter_(2, rows.unsqueeze(2), 1.0)
             carried = backward.start(name, one_hot.view(*rows.shape, *shape), self._cells)
             part._carry(carried, self._plan.nodes.index(name) + 1, stop)
-            found = backward.concretized(carried, part.state.enclosures)
+            found = part._concretized(carried)
             self.passes = self.passes.index_put((pieces.cpu(),), part.passes)
             given = _replaced(given, found.enclosure, pieces, rows)
             at = (pieces.unsqueeze(1), rows)
@@ -218,8 +233,17 @@ class Batch:
         for position in range(start - 1, stop - 1, -1):
             name = self._plan.nodes[position]
             if name in carried.pending:
-                backward.advance(carried, name, self.state.steps[name], self.state.magnitudes)
+                step, magnitudes = self.state.steps[name], self.state.magnitudes
+                if self._pieces is not None:
+                    step = step.take(self._pieces)
+                    magnitudes = {
+                        source: magnitudes[source][self._pieces] for source in step.sources if source in magnitudes
+                    }
+                backward.advance(carried, name, step, magnitudes)
         self.passes = self.passes + carried.constant.shape[1] * self._between(start, stop)
+
+    def _concretized(self, carried: backward.Pass) -> backward.Found:
+        return backward.concretized(carried, {name: self._enclosure(name) for name in carried.pending})
 
     def _between(self, start: int, stop: int) -> float:
         costs, nodes = self._plan.costs, self._plan.nodes
@@ -235,9 +259,7 @@ class Batch:
             & (twins < torch.arange(twins.shape[1], device=twins.device))
         )
         carried = still_open & ~served
-        count = int(carried.sum(dim=1).max())
-        chosen = carried.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
-        for pieces, rows in self._chunks(chosen, 1):
+        for pieces, rows in self._groups_of_rows(carried):
             part = self._taken(pieces)
             least_of, most_of = part._rows_carried_back(work, pieces, rows, twins)
             self.passes = self.passes.index_put((pieces.cpu(),), part.passes)
@@ -249,6 +271,15 @@ class Batch:
             at_twin = (pieces.unsqueeze(1), torch.where(twin >= 0, twin, rows))
             bounds = bounds.index_put(at_twin, torch.where(twin >= 0, twin_bounds, own))
         return bounds
+
+    def _groups_of_rows(self, carried: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Group pieces by how many rows ``(pieces, rows)`` of them are carried, which no piece then fills up in vain."""
+        counts = carried.sum(dim=1)
+        order = counts.argsort(stable=True)
+        for group in order[counts[order] > 0].split(GROUP):
+            chosen = carried[group].to(torch.int8).argsort(dim=1, descending=True, stable=True)
+            for pieces, rows in self._chunks(chosen[:, : int(counts[group].max())], 1):
+                yield group[pieces], rows
 
     def _rows_carried_back(self, work: Work, pieces: Tensor, rows: Tensor, twins: Tensor) -> tuple[Tensor, Tensor]:
         """Bound rows ``(pieces, count)`` of these pieces, and with the same passes their opposites."""
@@ -273,7 +304,7 @@ class Batch:
                 break
             self._carry(carried, position, stop)
             position = stop
-            found = backward.concretized(carried, self.state.enclosures)
+            found = self._concretized(carried)
             best = torch.fmax(best, found.lower + bias - 8 * CENTRE * bias.abs())
             best_of_twin = torch.fmax(best_of_twin, twin_bias - found.upper - 8 * CENTRE * twin_bias.abs())
             if not bool((wanted & ~(best > threshold) | twin_wanted & ~(best_of_twin > threshold)).any()):

@@ -50,9 +50,8 @@ def propagate(network: fx.GraphModule, image: Enclosure, settings: Settings) -> 
         TooManyErrorsError: there are more errors than symbols.
     """
     nodes = [node for node in network.graph.nodes if node.op != "output"]
-    state = State({nodes[0].name: image}, directions=image.slopes.shape[1])
-    if _meets_itself(nodes[0]):
-        state.magnitudes[nodes[0].name] = image.magnitude()
+    state = State({}, directions=image.slopes.shape[1])
+    _remember(state, nodes[0], image, settings)
     _run(network, nodes[1:], state, settings)
     return state
 
@@ -75,17 +74,23 @@ def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settin
             enclosure = enclosure._replace(radius=enclosure.radius + result.error)
         state.directions = max(state.directions, enclosure.slopes.shape[1])
         state.steps[node.name] = result.step
-        state.enclosures[node.name] = enclosure
-        if node.name in settings.read:
-            state.intervals[node.name] = enclosure.interval()
-            state.refined.discard(node.name)
+        state.largest.pop(node.name, None)
         if result.largest is not None:
             state.largest[node.name] = result.largest
-        if _meets_itself(node):
-            state.magnitudes[node.name] = enclosure.magnitude()
+        _remember(state, node, enclosure, settings)
         for source in node.all_input_nodes:
             if last_use[source] is node and source.name not in settings.keep:
                 state.enclosures.pop(source.name, None)
+
+
+def _remember(state: State, node: fx.Node, enclosure: Enclosure, settings: Settings) -> None:
+    """Hold a node's enclosure, and what the rest of the network needs of it."""
+    state.enclosures[node.name] = enclosure
+    if node.name in settings.read:
+        state.intervals[node.name] = enclosure.interval()
+        state.refined.discard(node.name)
+    if _meets_itself(node):
+        state.magnitudes[node.name] = enclosure.magnitude()
 
 
 def _meets_itself(node: fx.Node) -> bool:

@@ -115,15 +115,21 @@ class ReluStep(DiagonalStep):
     Attributes:
         given: enclosure of x.
         interval: least and greatest value of x.
+        chosen: which of the pieces of these two the step is about; None is all.
     """
 
     given: Enclosure
     interval: tuple[Tensor, Tensor]
+    chosen: Tensor | None = field(default=None, kw_only=True)
 
     def take(self, pieces: Tensor) -> ReluStep:
-        """Return the step of some pieces."""
-        lower, upper = self.interval
-        return replace(super().take(pieces), given=self.given.take(pieces), interval=(lower[pieces], upper[pieces]))
+        """Return the step of some pieces; what few values of are needed is not copied."""
+        return replace(super().take(pieces), chosen=pieces if self.chosen is None else self.chosen[pieces])
+
+    def _at(self, part: Tensor, axes: int, values: Tensor) -> Tensor:
+        """Return a part of what is known of x at some flattened values, for the step's pieces."""
+        selected = flattened(part, axes).index_select(axes, values)
+        return selected if self.chosen is None else selected.index_select(0, self.chosen)
 
     def errors(self, cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
         """Bound e over each cell of the pieces, at the values that have any error in some piece.
@@ -137,13 +143,12 @@ class ReluStep(DiagonalStep):
         slope, half = flattened(self.slopes[0], 1), self.radius
         assert half is not None
         undecided = (flattened(half, 1) != 0).any(dim=0).nonzero().squeeze(1)
-        given = Enclosure(
-            *(flattened(part, part.dim() - self.given.radius.dim() + 1)[..., undecided] for part in self.given)
-        )
+        parts = zip(self.given, (1, 2, 1), strict=True)
+        given = Enclosure(*(self._at(part, axes, undecided) for part, axes in parts))
         slope = slope[:, undecided].unsqueeze(2)
         lower, upper = cells.intervals(given)
-        lower = torch.maximum(lower, flattened(self.interval[0], 1)[:, undecided].unsqueeze(2))
-        upper = torch.minimum(upper, flattened(self.interval[1], 1)[:, undecided].unsqueeze(2))
+        lower = torch.maximum(lower, self._at(self.interval[0], 1, undecided).unsqueeze(2))
+        upper = torch.minimum(upper, self._at(self.interval[1], 1, undecided).unsqueeze(2))
         at_ends = [value.clamp(min=0) - slope * value for value in (lower, upper)]
         inside = (lower <= 0) & (upper >= 0)
         least = torch.where(inside, torch.zeros_like(slope), torch.minimum(*at_ends))
