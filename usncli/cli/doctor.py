@@ -72,7 +72,7 @@ def device_findings() -> Iterator[Finding]:
 
 
 def engine_finding() -> Finding:
-    """Say whether auto_LiRPA, the bound engine, can be imported."""
+    """Say whether auto_LiRPA, the second bound engine, can be imported."""
     from usncli.certifying.bounds.lirpa.patching import import_auto_lirpa
 
     try:

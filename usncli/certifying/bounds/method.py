@@ -8,7 +8,7 @@ from enum import StrEnum
 class Engine(StrEnum):
     """Which engine bounds the network.
 
-    - ``auto``: our own; what it leaves undecided, or cannot bound, goes to auto_LiRPA.
+    - ``auto``: our own; what it leaves undecided goes to auto_LiRPA, where that is installed and knows the operations.
     - ``usn``: our own alone.
     - ``lirpa``: auto_LiRPA alone.
     """
