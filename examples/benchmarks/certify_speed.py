@@ -26,7 +26,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -151,8 +151,7 @@ def measure(subject: Subject, region: PerturbationRange, plain: nn.Module, setti
     strategies: dict[str, list[Timed]] = {"usn": [], "uniform": [], "bisection": []}
     baseline = Baseline(subject, region, plain, settings.limit)
     for index, record in enumerate(records):
-        # Uniform cutting may look for the best number for twice the limit, and bisection takes it once.
-        if index and time.monotonic() + 3 * settings.limit > settings.ends:
+        if index and no_time_left(settings):
             break
         for name, answer in zip(("uniform", "bisection"), baseline.answers(index), strict=True):
             strategies[name].append(Timed(index, answer.verdict, answer.pieces, answer.seconds, answer.seconds / one))
@@ -160,50 +159,54 @@ def measure(subject: Subject, region: PerturbationRange, plain: nn.Module, setti
     return Row(subject.name, region.label, subject.tau, one, strategies)
 
 
+def no_time_left(settings: argparse.Namespace) -> bool:
+    """Say whether another image might outlast a quick run: looking for the best number of pieces may take two limits."""
+    return time.monotonic() + 4 * settings.limit > settings.ends
+
+
 def show(row: Row) -> None:
     """Print one row."""
     timed, every = row.timed("usn"), row.strategies["usn"]
-    print(
-        f"\n{row.network}, {row.perturbation}, tau {row.tau:g} px of 64; a pass takes {row.pass_seconds * 1e3:.2f} ms"
-    )
+    one = row.pass_seconds
+    print(f"\n{row.network}, {row.perturbation}, tau {row.tau:g} px of 64; a pass takes {one * 1e3:.2f} ms")
     print(f"  {len(every)} queries, {len(every) - len(timed)} of them false and left out, {row.conflicts} conflicts")
     if timed:
         print(f"  {'':10}{'seconds':>9}{'pieces':>8}{'unknown':>9}{'passes (median)':>17}{'time in passes':>16}")
-        for name in row.strategies:
-            queries = row.timed(name)
-            seconds, unknown = (
-                sum(query.seconds for query in queries),
-                sum(q.verdict == Verdict.UNKNOWN for q in queries),
-            )
-            passes = f"{statistics.median(query.passes for query in queries):.0f}" if name == "usn" else ""
-            of_time = statistics.median(query.seconds for query in queries) / row.pass_seconds
-            pieces = sum(query.pieces for query in queries)
-            print(f"  {name:10}{seconds:9.2f}{pieces:8d}{unknown:9d}{passes:>17}{of_time:16.0f}")
+    for name in row.strategies if timed else ():
+        queries = row.timed(name)
+        seconds, pieces = sum(query.seconds for query in queries), sum(query.pieces for query in queries)
+        unknown = sum(query.verdict == Verdict.UNKNOWN for query in queries)
+        passes = f"{statistics.median(query.passes for query in queries):.0f}" if name == "usn" else ""
+        in_passes = statistics.median(query.seconds for query in queries) / one
+        print(f"  {name:10}{seconds:9.2f}{pieces:8d}{unknown:9d}{passes:>17}{in_passes:16.0f}")
     print("  ratio " + ("none: no query is left" if row.ratio is None else f"{row.ratio:.1f}"), flush=True)
+
+
+def rows_of(subject: Subject, settings: argparse.Namespace) -> Iterator[Row]:
+    """Measure one network over all ranges, for as long as there is time."""
+    plain = in_plain_layers(subject.network, torch.full((1, *subject.pipeline.preprocessing.input_shape), 0.5))
+    for text in settings.perturb:
+        if no_time_left(settings):
+            print(f"\n{subject.name}, {text}: left out, no time is left")
+        else:
+            yield measure(subject, parse_range(text, clip=not settings.no_clip), plain, settings)
 
 
 def main(given: Sequence[str] | None = None) -> list[Row]:
     settings = arguments(given)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    source, rows, left_out = Source(settings.data, settings.cache, settings.effort), list[Row](), list[str]()
+    source, rows = Source(settings.data, settings.cache, settings.effort), list[Row]()
     for name in settings.networks:
         if name.startswith("fly") and settings.data is None:
-            left_out.append(f"{name}: no --data")
+            print(f"\n{name}: left out, there is no --data")
             continue
-        subject = SUBJECTS[name](source)
-        plain = in_plain_layers(subject.network, torch.full((1, *subject.pipeline.preprocessing.input_shape), 0.5))
-        for text in settings.perturb:
-            if time.monotonic() + 3 * settings.limit > settings.ends:
-                left_out.append(f"{name}, {text}: no time left")
-                continue
-            region = parse_range(text, clip=not settings.no_clip)
-            rows.append(measure(subject, region, plain, settings))
-            show(rows[-1])
+        for row in rows_of(SUBJECTS[name](source), settings):
+            rows.append(row)
+            show(row)
             if settings.out:
                 with settings.out.open("a") as file:
-                    file.write(json.dumps({**asdict(rows[-1]), "ratio": rows[-1].ratio}) + "\n")
-    print("\n".join(["", *(f"left out: {line}" for line in left_out)]))
+                    file.write(json.dumps({**asdict(row), "ratio": row.ratio}) + "\n")
     return rows
 
 

@@ -53,8 +53,9 @@ class PoolAndSkip(nn.Module):
         return self.last(torch.relu(self.up(self.pool(features)) + features).mean(dim=(2, 3)))
 
 
-@pytest.mark.parametrize("text", ["brightness=0.2", "contrast=0.3", "brightness=0.1,contrast=0.2"])
-@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize(
+    ("text", "clip"), [("brightness=0.2", True), ("contrast=0.3", False), ("brightness=0.1,contrast=0.2", True)]
+)
 def test_stock_bounds_hold_for_the_network_that_ships(load: Callable[[str], Any], text: str, clip: bool) -> None:
     stock = load("stock_lirpa")
     torch.manual_seed(0)
