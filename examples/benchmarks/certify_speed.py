@@ -160,7 +160,7 @@ def measure(subject: Subject, region: PerturbationRange, plain: nn.Module, setti
 
 
 def no_time_left(settings: argparse.Namespace) -> bool:
-    """Say whether another image might outlast a quick run: looking for the best number of pieces may take two limits."""
+    """Say whether another image might outlast a quick run; looking for the number of pieces may take two limits."""
     return time.monotonic() + 4 * settings.limit > settings.ends
 
 
