@@ -163,7 +163,7 @@ def test_a_second_opinion_that_is_not_reached_leaves_unknown(monkeypatch: pytest
     record = certify(*dip(), ranges, CertifyOptions(second_opinion=True)).queries[0]
     assert record.verdict == Verdict.UNKNOWN
     assert record.certified_fraction == 0
-    assert "auto_LiRPA confirms only 0.0%" in (record.message or "")
+    assert "confirms only a part" in (record.message or "")
 
 
 def test_what_our_engine_leaves_goes_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,3 +214,16 @@ def test_queries_of_other_shapes_share_a_batch(engine: Engine) -> None:
         assert bool((shared.lower <= shared.centre).all())
         assert bool(torch.isfinite(shared.lower).all())
         torch.testing.assert_close(shared.lower, alone.lower, rtol=1e-3, atol=1e-3)
+
+
+def test_a_second_opinion_covers_the_largest_range_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = CertifyOptions(max_range=True, second_opinion=True)
+    pipeline = grey_pipeline(linear_of_pixels(*SECOND_PIXEL), (1, 2), Task.CLASSIFICATION)
+    data, ranges = one_image(torch.tensor([[[0.2, 0.6]]]), torch.tensor(0)), [parse_range("brightness=0.4")]
+    record = certify(pipeline, data, ranges, options).queries[0]
+    assert (record.verdict, record.engine, record.message) == (Verdict.FALSIFIED, "usn+lirpa", None)
+    assert record.certified_scale == pytest.approx(0.5 / 1.05, rel=1e-3)
+    monkeypatch.setattr(opinions, "MOST_PARTS", 0)
+    record = certify(pipeline, data, ranges, options).queries[0]
+    assert (record.verdict, record.certified_scale, record.certified_lower) == (Verdict.FALSIFIED, 0.0, None)
+    assert record.message

@@ -20,13 +20,13 @@ def test_the_share_is_that_of_the_worst_open_row() -> None:
 
 @pytest.mark.parametrize("needed", [2, 3, 5, MOST_ALONG_ONE])
 def test_as_many_parts_as_bring_the_looseness_down(needed: int) -> None:
-    just = torch.tensor([needed**-POWER, needed**-POWER * 0.98]).double()
+    just = torch.tensor([needed**-POWER, needed**-POWER * 0.98], dtype=torch.float64)
     parts = parts_needed(just, torch.ones(2, 1).double())[:, 0].tolist()
     assert parts == [needed, min(needed + 1, MOST_ALONG_ONE)]
 
 
 def test_parts_of_two_parameters_follow_what_helps() -> None:
-    share = torch.tensor([1.0, 3.0**-POWER, 2.0**-POWER, 0.0, 0.0]).double()
+    share = torch.tensor([1.0, 3.0**-POWER, 2.0**-POWER, 0.0, 0.0], dtype=torch.float64)
     pull = torch.tensor([[1.0, 1.0], [1.0, 0.0], [3.0, 1.0], [1.0, 1.0], [0.0, 1.0]]).double()
     assert parts_needed(share, pull)[1:].tolist() == [[3, 1], [3, 1], [4, 4], [1, 8]]
     assert parts_needed(share, pull)[0].prod() == 2

@@ -111,13 +111,13 @@ class Attempt:
         self._rounds.withdraw()
         if self._undecided and not ended():
             self._fall_back(ended)
-        if self._undecided:
+        if self._undecided and not ended():
             self.hunt.last_look(self._search.unproved)
             self._follow_hunt()
         self.outcome = self._search.outcome()
-        if self._options.second_opinion and self.outcome.proved and self.engines != ["lirpa"]:
+        if self._options.second_opinion and not self.hunt.over and self._available.first.name != "lirpa":
             chosen, seconds = self._available.lirpa(), self._options.seconds
-            self.opinion = second_opinion(self._image, self.outcome.partition, chosen, seconds, ended)
+            self.opinion = second_opinion(self._image, self._search, chosen, seconds, ended)
 
     @property
     def _available(self) -> Engines:
@@ -152,9 +152,11 @@ class Attempt:
             self._search.shrink(self.hunt.scale_to_certify)
 
     def _fall_back(self, ended: Callable[[], bool]) -> None:
-        """Let the other engine go on where the first one stopped."""
-        chosen = self._available.fallback()
-        if chosen is None or self._search is None:
+        """Let the other engine go on where the first one stopped, if anything is left of the budget."""
+        assert self._search is not None
+        spent = self._spent() >= self._options.seconds or self._search.pieces >= self._options.pieces
+        chosen = None if spent else self._available.fallback()
+        if chosen is None:
             return
         self._share = 1.0
         self._search.reopen()

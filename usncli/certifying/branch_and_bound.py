@@ -174,6 +174,15 @@ class Search:
         again = self.unproved if self._proved else _within(self._start, self.region.box(self.scale))
         self.open, self._stuck = again, self._stuck.take(torch.zeros(0, dtype=torch.int64))
 
+    def of_proved(self) -> Search:
+        """Return a search of the pieces that are proved, all rows open again; the others stay unproved."""
+        boxes = joined_boxes(self._proved, len(self.region.identity))
+        count, rows = len(boxes.lower), self._start.wanted.shape[1]
+        unknown = torch.full((count,), torch.inf, dtype=torch.float64)
+        again = Search(self.region, Pieces(boxes, torch.ones(count, rows, dtype=torch.bool), unknown))
+        again.scale, again._stuck = self.scale, self.unproved
+        return again
+
     def outcome(self) -> Outcome:
         """Say how far the search has come."""
         unproved, partition = self.unproved.boxes, joined_boxes(self._proved, len(self.region.identity))

@@ -19,7 +19,6 @@ from usncli.certifying.falsify import Target
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem
 from usncli.certifying.scaling import ScaledRange
-from usncli.certifying.second_opinion import Opinion
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.perturbing import Boxes, PerturbationRange
 from usncli.types import Sample
@@ -144,35 +143,28 @@ class RunningQuery:
 
 def _verdict(query: Query, attempt: Attempt) -> QueryRecord:
     """Return the verdict with what speaks for it."""
-    witness, outcome, hunt = attempt.hunt.witness, attempt.outcome, attempt.hunt
+    witness, opinion, hunt = attempt.hunt.witness, attempt.opinion, attempt.hunt
+    if opinion is not None and opinion.contradicted is not None:
+        theta = ", ".join(f"{value:.10g}" for value in opinion.contradicted)
+        return query.record(Verdict.ERROR, f"the engines contradict each other: at {theta} what was proved fails")
+    outcome = attempt.outcome if opinion is None or opinion.confirmed else opinion.outcome
     if witness is not None:
         record = replace(query.record(Verdict.FALSIFIED), margin=_finite(witness.margin), witness=witness.theta)
         record = replace(record, falsified_scale=hunt.falsified_scale if hunt.nearest else None)
         return record if outcome is None else _with_outcome(query, record, outcome, attempt)
     assert outcome is not None
-    if not outcome.proved:
-        record = replace(query.record(Verdict.UNKNOWN), margin=_finite(_rounded_down(hunt.least)))
-    elif attempt.opinion is None or attempt.opinion.confirmed:
+    if outcome.proved:
         record = replace(query.record(Verdict.CERTIFIED), margin=_finite(_rounded_down(outcome.worst)))
     else:
-        return _refused(query, attempt, attempt.opinion)
+        record = replace(query.record(Verdict.UNKNOWN), margin=_finite(_rounded_down(hunt.least)))
     return _with_outcome(query, record, outcome, attempt)
-
-
-def _refused(query: Query, attempt: Attempt, opinion: Opinion) -> QueryRecord:
-    """Return the verdict where the second engine does not confirm what the first one proved."""
-    if opinion.contradicted is not None:
-        theta = ", ".join(f"{value:.10g}" for value in opinion.contradicted)
-        return query.record(Verdict.ERROR, f"the engines contradict each other: at {theta} what was proved fails")
-    message = f"auto_LiRPA confirms only {opinion.outcome.certified_fraction:.1%} of what was certified"
-    record = replace(query.record(Verdict.UNKNOWN, message), margin=_finite(_rounded_down(attempt.hunt.least)))
-    return _with_outcome(query, record, opinion.outcome, attempt)
 
 
 def _with_outcome(query: Query, record: QueryRecord, outcome: Outcome, attempt: Attempt) -> QueryRecord:
     """Add how far branch and bound came."""
     box, opinion = outcome.certified_box, attempt.opinion
     bounded = [part for part in (attempt.outcome, opinion and opinion.outcome) if part is not None]
+    unconfirmed = opinion is not None and not opinion.confirmed
     return replace(
         record,
         pieces=sum(part.pieces for part in bounded),
@@ -181,7 +173,8 @@ def _with_outcome(query: Query, record: QueryRecord, outcome: Outcome, attempt: 
         certified_upper=None if box is None else box.upper,
         pieces_along=pieces_along(ScaledRange.of(query.region), outcome.partition),
         certified_scale=outcome.certified_scale if attempt.hunt.nearest else None,
-        engine="+".join([*attempt.engines, *(["lirpa"] if opinion is not None else [])]),
+        engine="+".join(dict.fromkeys([*attempt.engines, *(["lirpa"] if opinion is not None else [])])),
+        message="auto_LiRPA confirms only a part of what was certified" if unconfirmed else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""auto_LiRPA's opinion on a partition that our own engine certified: every piece is verified once more."""
+"""auto_LiRPA's opinion on what our own engine has certified: every piece is verified once more."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
-
 from usncli.certifying.bounding import Request, bound_together
 from usncli.certifying.bounds.choose import ChosenEngine
-from usncli.certifying.branch_and_bound import Outcome, Pieces, Search
+from usncli.certifying.branch_and_bound import Outcome, Search
 from usncli.certifying.problem import ImageProblem
-from usncli.certifying.scaling import ScaledRange
-from usncli.perturbing import Boxes
 
 MOST_PARTS = 64
 """How many parts a certified piece may be cut into, on average, before the second engine gives up."""
@@ -25,7 +21,7 @@ class Opinion(NamedTuple):
     Attributes:
         confirmed: it proves every piece, or parts of it.
         contradicted: a theta inside a certified piece, at whose value the property fails; None if there is none.
-        outcome: how far its own search of these pieces came.
+        outcome: what both engines prove.
         passes: its work, in passes of the network.
     """
 
@@ -36,13 +32,13 @@ class Opinion(NamedTuple):
 
 
 def second_opinion(
-    problem: ImageProblem, partition: Boxes, chosen: ChosenEngine, seconds: float, ended: Callable[[], bool]
+    problem: ImageProblem, first: Search, chosen: ChosenEngine, seconds: float, ended: Callable[[], bool]
 ) -> Opinion:
-    """Verify a certified partition.
+    """Verify what a search has proved.
 
     Args:
-        problem: whose partition it is.
-        partition: certified pieces, at least one.
+        problem: whose pieces they are.
+        first: the search.
         chosen: the second engine.
         seconds: its budget in wall time.
         ended: whether the run's time is over.
@@ -50,14 +46,11 @@ def second_opinion(
     Raises:
         ArithmeticError: its bounds contradict values of the network.
     """
-    count = len(partition.lower)
-    unknown = torch.full((count,), torch.inf, dtype=torch.float64)
-    rows = int(problem.claim.rows(problem.clean_prediction()).bias.shape[1])
-    wanted = torch.ones(count, rows, dtype=torch.bool)
-    search = Search(ScaledRange.of(problem.region), Pieces(partition, wanted, unknown))
+    search, left = first.of_proved(), len(first.unproved.margins)
+    most = MOST_PARTS * len(search.open.margins)
     deadline, passes, threshold = time.monotonic() + seconds, 0.0, problem.threshold(chosen)
     chosen.engine.forget()
-    while not (search.over or ended()) and time.monotonic() < deadline and search.pieces < MOST_PARTS * count:
+    while not (search.over or ended()) and time.monotonic() < deadline and search.pieces < most:
         pieces = search.next_round(chosen.engine.pieces_at_once)
         (found,) = bound_together(chosen, [Request(problem, pieces.boxes, pieces.wanted)])
         passes += float(found.passes.sum())
@@ -65,4 +58,4 @@ def second_opinion(
         if not float(found.margins[worst]) > -threshold:
             return Opinion(False, tuple(pieces.boxes.centres()[worst].tolist()), search.outcome(), passes)
         search.settle(pieces, found, threshold)
-    return Opinion(not len(search.unproved.margins), None, search.outcome(), passes)
+    return Opinion(len(search.unproved.margins) == left, None, search.outcome(), passes)
