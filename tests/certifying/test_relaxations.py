@@ -57,7 +57,9 @@ def test_every_point_lies_within_the_radius(name: str, dtype: torch.dtype) -> No
     for width in WIDTHS:
         lower, upper = (end.to(dtype) for end in intervals(width))
         relaxation = relax(layer, lower, upper)
-        assert all(part.dtype == dtype and part.shape == lower.shape for part in relaxation)
+        assert relaxation.slope.dtype == relaxation.radius.dtype == dtype
+        assert relaxation.shift.dtype == torch.float64
+        assert all(part.shape == lower.shape for part in relaxation)
         x = points(lower.double(), upper.double(), 10_000 if dtype == torch.float64 else 500)
         missed = residue(layer, relaxation, x).abs().amax(dim=0)
         # Evaluating the function and the line rounds, too.

@@ -9,13 +9,13 @@ from torch import Tensor, fx
 
 from usncli.certifying.bounds.choose import ChosenEngine, Engines
 from usncli.certifying.bounds.engine import BoundEngine
-from usncli.certifying.bounds.method import Engine
+from usncli.certifying.bounds.method import Arithmetic, Engine
 from usncli.certifying.options import DTYPES, CertifyOptions
-from usncli.certifying.properties import Property
+from usncli.certifying.properties import KeypointProperty, Property
 from usncli.errors import UnsupportedOperationError
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import Boxes, Lines, PerturbationRange
-from usncli.perturbing.lines import normalised
+from usncli.perturbing.lines import apart, normalised
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class BoundingProblem:
         pipeline: what ships.
         factor, shift: predictions are ``factor * raw + shift``, elementwise; ``(outputs,)``.
         output_shape: shape of one image's prediction.
+        executed: unit roundoff of the execution that verdicts are about; 0 for exact arithmetic.
     """
 
     engines: Engines
@@ -36,6 +37,7 @@ class BoundingProblem:
     factor: Tensor
     shift: Tensor
     output_shape: torch.Size
+    executed: float = 0.0
 
     @property
     def engine(self) -> BoundEngine:
@@ -86,7 +88,12 @@ class ImageProblem:
 
     def threshold(self, chosen: ChosenEngine) -> float:
         """Return what a row must be proved to exceed by an engine."""
-        return chosen.slack * self.size
+        # An output in pixels is executed as (raw + 1) size / 2, or the like: three roundings of at most these sizes.
+        decoded = 16 * self.problem.executed * (self.size + float(self.problem.shift.abs().max()) + self._tau())
+        return chosen.slack * self.size + decoded
+
+    def _tau(self) -> float:
+        return self.claim.tau if isinstance(self.claim, KeypointProperty) else 0.0
 
     def clean_prediction(self) -> Tensor:
         """Return what the rewritten network predicts for the image as it is, in the form of the pipeline's task."""
@@ -99,7 +106,19 @@ class ImageProblem:
     def lines(self, boxes: Boxes) -> Lines:
         """Return lines of the network's normalised input over pieces of theta."""
         boxes = Boxes(boxes.lower.to(self.image.device), boxes.upper.to(self.image.device))
-        return self.problem.normalised(self.region.perturbation.enclosure(self.image, boxes))
+        lines = self.problem.normalised(self.region.perturbation.enclosure(self.image, boxes))
+        return apart(lines, self._executed_input()) if self.problem.executed else lines
+
+    def _executed_input(self) -> Tensor:
+        """Return by how much the executed network's input may miss the exact one, ``(1, channels, 1, 1)``.
+
+        Perturbing takes fewer than eight operations on numbers of at most 4 (1 + |theta|), of which the rounding of theta
+        is one; subtracting the mean and dividing round three times more, of at most 2 (1 + |theta|) + |mean|.
+        """
+        pipeline = self.problem.pipeline
+        mean, std = pipeline.mean.to(self.image), pipeline.std.to(self.image)
+        reach = 1 + max(abs(end) for end in (*self.region.lower, *self.region.upper))
+        return self.problem.executed * (64 * reach + 16 * mean.abs()) / std
 
 
 def make_problem(pipeline: Pipeline, options: CertifyOptions) -> BoundingProblem:
@@ -130,4 +149,5 @@ def make_problem(pipeline: Pipeline, options: CertifyOptions) -> BoundingProblem
         factor.flatten().to(dtype),
         shift.flatten().to(dtype),
         factor.shape[1:],
+        torch.finfo(torch.float32).eps / 2 if options.arithmetic == Arithmetic.FLOAT32 else 0.0,
     )

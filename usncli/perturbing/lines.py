@@ -80,6 +80,11 @@ def rounded(lines: Lines, dtype: torch.dtype) -> Lines:
     return Lines(slope, (lines.lower - below).to(dtype), slope, (lines.upper + above).to(dtype))
 
 
+def apart(lines: Lines, amount: Tensor) -> Lines:
+    """Return the lines moved apart by an amount on either side, broadcastable to ``(pieces, *shape)``."""
+    return lines._replace(lower=lines.lower - amount, upper=lines.upper + amount)
+
+
 def normalised(lines: Lines, mean: Tensor, std: Tensor) -> Lines:
     """Return lines of ``(value - mean) / std``, rounding included.
 

@@ -54,7 +54,7 @@ def relax(layer: Activation, lower: Tensor, upper: Tensor) -> Relaxation:
         upper: their greatest values, likewise.
 
     Returns:
-        Slope, shift and radius in the intervals' precision; computed in float64.
+        Slope and radius in the intervals' precision, the shift in float64; computed in float64.
     """
     shape, count = lower.shape, max(1, lower.numel())
     # Of the many passes over them, most find a block in the processor's cache.

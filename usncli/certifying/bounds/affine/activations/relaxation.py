@@ -41,13 +41,19 @@ def largest(lower: Tensor, upper: Tensor) -> Tensor:
 
 
 def in_precision(relaxation: Relaxation, lower: Tensor, upper: Tensor, dtype: torch.dtype) -> Relaxation:
-    """Round a relaxation to a lesser precision; the radius grows by what slope and shift lose over the interval."""
+    """Round slope and radius to a lesser precision.
+
+    The shift stays in float64 and moves so that the line's value in the middle of the interval stays: what rounding the
+    slope loses is then a share of the interval's width, and vanishes with it.
+    """
     if dtype == relaxation.slope.dtype:
         return relaxation
-    slope, shift = relaxation.slope.to(dtype), relaxation.shift.to(dtype)
-    lost = (relaxation.slope - slope).abs() * largest(lower, upper) + (relaxation.shift - shift).abs()
-    # The differences are exact up to a relative 2^-52 and the sum has few terms: 2^-40 covers them.
-    radius = (relaxation.radius + lost) * (1 + 2.0**-40)
+    slope = relaxation.slope.to(dtype)
+    turned = relaxation.slope - slope
+    shift = relaxation.shift + turned * ((lower + upper) / 2)
+    # The difference of slopes is exact up to a relative 2^-52; 2^-50 of all magnitudes covers the shift's own rounding.
+    rounding = 2.0**-50 * (relaxation.shift.abs() + (relaxation.slope.abs() + slope.abs()) * largest(lower, upper))
+    radius = (relaxation.radius + turned.abs() * ((upper - lower) / 2) + rounding) * (1 + 2.0**-40)
     rounded = radius.to(dtype)
     above = torch.nextafter(rounded, torch.full_like(rounded, torch.inf))
     return Relaxation(slope, shift, torch.where(rounded.double() < radius, above, rounded))

@@ -7,7 +7,7 @@ import torch
 from usncli.certifying.bounds.affine.activations import execution_error, relax
 from usncli.certifying.bounds.affine.enclosure import Enclosure
 from usncli.certifying.bounds.affine.rounding import CENTRE, UNDERFLOW, gamma
-from usncli.certifying.bounds.affine.rules.operation import SPARE, Operation, Result, diagonal
+from usncli.certifying.bounds.affine.rules.operation import SPARE, Errors, Operation, Result, diagonal
 from usncli.certifying.bounds.affine.steps import ReluStep
 from usncli.certifying.rewriting.activation import Function
 
@@ -18,11 +18,12 @@ def activation(operation: Operation) -> Result:
         return relu(operation)
     lower, upper = operation.range()
     relaxation = relax(operation.layer, lower, upper)
-    sizes = relaxation.slope.abs() * torch.maximum(lower.abs(), upper.abs()) + relaxation.shift.abs()
-    error = torch.add(relaxation.radius, sizes, alpha=SPARE * operation.working)
+    sizes = relaxation.slope.abs() * torch.maximum(lower.abs(), upper.abs()) + relaxation.shift.abs().to(lower.dtype)
+    moved = relaxation.slope.abs() * operation.inputs[0].spread()
+    own = relaxation.radius * (1 + 4 * operation.working) + UNDERFLOW
     if operation.executed:
-        error = error + execution_error(operation.layer, lower, upper, operation.executed)
-    return diagonal(operation, (relaxation.slope,), relaxation.shift, error)
+        own = own + execution_error(operation.layer, lower, upper, operation.executed)
+    return diagonal(operation, (relaxation.slope,), relaxation.shift, Errors(own, sizes, moved))
 
 
 def relu(operation: Operation) -> Result:
@@ -66,7 +67,6 @@ def product(operation: Operation) -> Result:
         shift = shift + error
     # Backward passes sum over axes that a factor is broadcast along, in float64.
     summed = error[0].numel() // max(1, min(given.centre[0].numel() for given in operation.inputs))
-    lost = SPARE * operation.working + gamma(summed, CENTRE) + 2 * operation.executed
-    error = error + sizes * lost + UNDERFLOW
-    slopes = tuple(slope.expand(error.shape) for slope in (y0, x0))
-    return diagonal(operation, slopes, shift, error)
+    own = error + sizes * (gamma(summed, CENTRE) + 2 * operation.executed) + UNDERFLOW
+    slopes = tuple(slope.expand(own.shape) for slope in (y0, x0))
+    return diagonal(operation, slopes, shift, Errors(own, sizes, y0.abs() * x_far + x0.abs() * y_far))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned
-from usncli.certifying.bounds.affine.rounding import unit_roundoff
+from usncli.certifying.bounds.affine.rounding import CENTRE, unit_roundoff
 from usncli.certifying.bounds.affine.steps import DiagonalStep, Step
 from usncli.certifying.bounds.method import Arithmetic
 
@@ -81,9 +81,28 @@ class Result(NamedTuple):
 Rule = Callable[[Operation], Result]
 
 
-def diagonal(operation: Operation, slopes: tuple[Tensor, ...], shift: Tensor, error: Tensor) -> Result:
-    """Return slopes times inputs plus a shift; the error has to cover the rounding of the slopes' products."""
-    centre, radius = shift.to(operation.inputs[0].centre.dtype), torch.zeros_like(error)
+class Errors(NamedTuple):
+    """What a relaxed operation may miss, ``(pieces, *shape)`` each.
+
+    Attributes:
+        own: of the relaxation, and of the network's execution where the claim is about that.
+        sizes: at least the sum of absolute products of slopes and values, and the shift.
+        moved: at least the sum of absolute products of slopes and the inputs' spreads.
+    """
+
+    own: Tensor
+    sizes: Tensor
+    moved: Tensor
+
+
+def diagonal(operation: Operation, slopes: tuple[Tensor, ...], shift: Tensor, errors: Errors) -> Result:
+    """Return slopes times inputs plus a shift, rounding included.
+
+    Forward, a centre in float64 loses units of 2^-53 of the sizes, and slopes and radii in the working precision units
+    of what they hold, so that nothing but float64's rounding is left of a piece without width. Backward, coefficients
+    lose units of the working precision of the sizes.
+    """
+    centre, radius = shift.to(operation.inputs[0].centre.dtype), torch.zeros_like(errors.own)
     carried = []
     for given, slope in zip(operation.inputs, slopes, strict=True):
         centre = centre + given.centre * slope
@@ -92,5 +111,7 @@ def diagonal(operation: Operation, slopes: tuple[Tensor, ...], shift: Tensor, er
     directions = carried[0] if len(carried) == 1 else torch.add(*aligned(*carried))
     radius = radius.mul_(1 + SPARE * operation.working)
     shapes = tuple(given.centre.shape[1:] for given in operation.inputs)
-    step = DiagonalStep(operation.sources, shift, error, slopes, shapes)
+    error = errors.own + errors.moved * (SPARE * operation.working) + errors.sizes * (SPARE * CENTRE)
+    charged = errors.own + errors.sizes * (SPARE * operation.working)
+    step = DiagonalStep(operation.sources, shift, charged, slopes, shapes)
     return Result(Enclosure(centre, directions, radius), step, error)
