@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from cutting import Answer, Asked, bisect, cut_uniformly
@@ -19,6 +20,8 @@ from usncli.perturbing import Boxes, PerturbationRange
 
 BATCHES = (1, 4, 16)
 """Numbers of pieces that are tried as a batch; the fastest is used."""
+MEMORY = 2e9
+"""Bytes that a batch may take, counting 5 float32 tensors of the coefficients of all rows on the largest layer."""
 TYPICAL_WIDTH = 1 / 40
 """Share of a range, along each parameter, of the pieces on which they are tried."""
 
@@ -75,8 +78,12 @@ class Baseline:
             return bounds.lower(boxes, rows).amin(dim=1)
 
         if not self._batch:
+            rows = target.claim.rows(pipeline(target.image)).bias.shape[1]
+            room = MEMORY / (5 * 4 * rows * bounds.largest)
             self._seconds_a_piece(least, 1)  # The first call of all is slower.
-            self._batch = min(BATCHES, key=lambda batch: self._seconds_a_piece(least, batch))
+            self._batch = min(
+                [batch for batch in BATCHES if batch <= max(1, room)], key=partial(self._seconds_a_piece, least)
+            )
         return Asked(target, least, self._batch, self._limit)
 
     def _seconds_a_piece(self, least: Callable[[Boxes], Tensor], batch: int) -> float:

@@ -212,6 +212,9 @@ class StockBounds:
     Args:
         network: from theta to raw outputs.
         dimension: of theta.
+
+    Attributes:
+        largest: values of the network's largest layer.
     """
 
     def __init__(self, network: nn.Module, dimension: int) -> None:
@@ -221,7 +224,14 @@ class StockBounds:
             self._module = StockModule(network.eval(), torch.zeros(1, dimension), custom_ops=rules)
         package = importlib.import_module("auto_LiRPA")
         self._tensor, self._perturbation = package.BoundedTensor, package.PerturbationLpNorm
+        sizes: list[int] = []
+        hooks = [
+            layer.register_forward_hook(lambda *given: sizes.append(given[2].numel())) for layer in network.modules()
+        ]
         self._outputs = int(network(torch.zeros(1, dimension)).shape[1])
+        for hook in hooks:
+            hook.remove()
+        self.largest = max(sizes)
 
     def lower(self, boxes: Boxes, rows: Rows) -> Tensor:
         """Bound all rows over pieces, ``(pieces, rows)``.
