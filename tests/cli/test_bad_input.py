@@ -171,7 +171,10 @@ CASES: dict[str, Case] = {
     # settings
     "ratio of 1": (lambda b: b.score("--ratio", 1), "ratio: expected a number >= 0 and < 1, got '1' (flag --ratio)"),
     "empty range": (lambda b: b.score("--perturb", "brightness=0"), "the range is empty"),
-    "range without the identity": (lambda b: b.score("--perturb", "contrast=1.1:1.3"), "expected a range of contrast that holds 1"),
+    "range without the identity": (
+        lambda b: b.score("--perturb", "contrast=1.1:1.3"),
+        "expected a range of contrast that holds 1",
+    ),
     "unknown perturbation": (lambda b: b.score("--perturb", "brigthness=0.1"), "did you mean 'brightness'?"),
     "range given twice": (lambda b: b.score("--perturb", "brightness=0.050"), "expected each range once"),
     "misspelt key": (lambda b: b.score("--config", b.file("usn.yaml", "ratoi: 1")), ":1: unknown key 'ratoi'"),

@@ -41,7 +41,7 @@ class FalsifyOptions:
     grid_2d: int = 5
     starts: int = 3
     steps: int = 6
-    near: float = 0.5
+    near: float = 0.25
 
 
 @dataclass(frozen=True)

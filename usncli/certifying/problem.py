@@ -112,8 +112,8 @@ class ImageProblem:
     def _executed_input(self) -> Tensor:
         """Return by how much the executed network's input may miss the exact one, ``(1, channels, 1, 1)``.
 
-        Perturbing takes fewer than eight operations on numbers of at most 4 (1 + |theta|), of which the rounding of theta
-        is one; subtracting the mean and dividing round three times more, of at most 2 (1 + |theta|) + |mean|.
+        Perturbing takes fewer than eight operations on numbers of at most 4 (1 + |theta|), of which the rounding of
+        theta is one; subtracting the mean and dividing round three times more, of at most 2 (1 + |theta|) + |mean|.
         """
         pipeline = self.problem.pipeline
         mean, std = pipeline.mean.to(self.image), pipeline.std.to(self.image)

@@ -56,8 +56,8 @@ class Bounded(NamedTuple):
             expected to lower the looseness.
         passes: ``(pieces,)``, float64, the work done for each piece: its multiply-adds as a multiple of those of one
             pass of the network over one image.
-        share: ``(pieces,)``, in [0, 1]: the share of the looseness that may stay where pieces are cut, if ``lower`` says
-            less, as where narrower pieces are worth work that this one was not; None has no opinion.
+        share: ``(pieces,)``, in [0, 1]: the share of the looseness that may stay where pieces are cut, if ``lower``
+            says less, as where narrower pieces are worth work that this one was not; None has no opinion.
     """
 
     lower: Tensor

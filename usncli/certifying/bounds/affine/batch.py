@@ -1,8 +1,8 @@
 """Bounding one batch of pieces: a forward pass, then, for what it leaves open, backward passes where they pay.
 
-A backward pass of the rows suffers little from the growth of radii by |W|, but the intervals of deep activations do, and
-with them their relaxations. So before the rows the undecided values of layers where they are few enough are bounded
-again by backward passes of their own, and the layers after them once more.
+A backward pass of the rows suffers little from the growth of radii by |W|, but the intervals of deep activations do,
+and with them their relaxations. So of pieces that come close the most doubtful values of layers are bounded again by
+backward passes of their own, where they are few enough, and the layers after them once more.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Batch:
     def __init__(self, bounder: Bounder, image: Enclosure, dimension: int, *, symbols: bool = False) -> None:
         self._bounder, self._plan = bounder, bounder.plan
         self._cells = make_cells(dimension, image.centre.device)
-        self._symbols, self._pieces = symbols, None
+        self._symbols = symbols
+        self._pieces: Tensor | None = None
         most = bounder.effort.symbols if symbols else 0
         self.state = propagate(bounder.network, image, replace(bounder.settings, symbols=most))
         count = len(image.centre)
@@ -224,8 +225,8 @@ class Batch:
         largest = max(self._plan.sizes[name] for name in self._plan.nodes[stop - 1 :])
         room = max(1, int(self._bounder.effort.memory / (largest * 24)))
         at_once = max(1, min(rows.shape[1], room))
-        for pieces in torch.arange(len(rows), device=rows.device).split(max(1, room // at_once)):
-            for part in rows[pieces].split(at_once, dim=1):
+        for pieces in torch.split(torch.arange(len(rows), device=rows.device), max(1, room // at_once)):
+            for part in torch.split(rows[pieces], at_once, dim=1):
                 yield pieces, part
 
     def _carry(self, carried: backward.Pass, start: int, stop: int) -> None:
@@ -273,10 +274,10 @@ class Batch:
         return bounds
 
     def _groups_of_rows(self, carried: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Group pieces by how many rows ``(pieces, rows)`` of them are carried, which no piece then fills up in vain."""
+        """Group pieces by how many of their rows ``(pieces, rows)`` are carried, so that few are filled up in vain."""
         counts = carried.sum(dim=1)
         order = counts.argsort(stable=True)
-        for group in order[counts[order] > 0].split(GROUP):
+        for group in torch.split(order[counts[order] > 0], GROUP):
             chosen = carried[group].to(torch.int8).argsort(dim=1, descending=True, stable=True)
             for pieces, rows in self._chunks(chosen[:, : int(counts[group].max())], 1):
                 yield group[pieces], rows
@@ -313,7 +314,7 @@ class Batch:
 
 
 def _needed(work: Work, bounds: Tensor) -> Tensor:
-    """Return what share of its looseness a piece's worst row may keep if all are to be proved, ``(pieces,)``; 1 if so."""
+    """Return what share of its looseness each piece's worst row may keep, ``(pieces,)``; 1 where all are proved."""
     still_open = work.wanted & ~work.proved(bounds)
     share = (work.centre - work.threshold.unsqueeze(1)) / (work.centre - bounds)
     share = torch.where(still_open, torch.nan_to_num(share, nan=0.0).clamp(max=1 - 1e-9), torch.ones_like(share))
@@ -339,7 +340,7 @@ def _undecided(lower: Tensor, upper: Tensor) -> Tensor:
 
 
 def _most_doubtful(lower: Tensor, upper: Tensor) -> Tensor:
-    """Return the values whose relaxation as a ReLU would lose most, ``(pieces, count)``: `DOUBT` of all that is lost."""
+    """Return the values whose relaxation as a ReLU loses most, ``(pieces, count)``: `DOUBT` of all that is lost."""
     loss = flattened(
         torch.where(_undecided(lower, upper), -lower * upper / (upper - lower), torch.zeros_like(lower)), 1
     )

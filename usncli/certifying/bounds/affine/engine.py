@@ -68,7 +68,7 @@ class AffineEngine:
             return self._lower_bounds(work)
 
     def _lower_bounds(self, work: Work) -> Bounded:
-        """Bound pieces without symbols, unless those paid before for such pieces; then those left wide open with them."""
+        """Bound pieces without symbols, unless those paid before for such pieces; then the wide open ones with them."""
         extents = flattened(work.images.lower_slope[:, : work.dimension].abs(), 1).amax(dim=1)
         bounds = torch.full_like(work.centre, -torch.inf)
         passes = torch.zeros(len(extents), dtype=torch.float64, device=self.device)

@@ -11,7 +11,7 @@ lose: all of it is charged where it arises, times the coefficient that the outpu
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 import torch
 from torch import Tensor
@@ -124,7 +124,8 @@ class ReluStep(DiagonalStep):
 
     def take(self, pieces: Tensor) -> ReluStep:
         """Return the step of some pieces; what few values of are needed is not copied."""
-        return replace(super().take(pieces), chosen=pieces if self.chosen is None else self.chosen[pieces])
+        own = cast(ReluStep, super().take(pieces))
+        return replace(own, chosen=pieces if self.chosen is None else self.chosen[pieces])
 
     def _at(self, part: Tensor, axes: int, values: Tensor) -> Tensor:
         """Return a part of what is known of x at some flattened values, for the step's pieces."""
@@ -189,7 +190,7 @@ class ConcatenationStep(Parts):
 
     def back(self, coefficients: Tensor) -> tuple[Tensor, ...]:
         """Each source gets its part."""
-        return tuple(coefficients.split(self.sizes, dim=self.dimension + 1))
+        return tuple(torch.split(coefficients, list(self.sizes), dim=self.dimension + 1))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Rounding. Centres are float64; slopes and radii may be float32 (the working prec
 with the bound gamma_n (|L| |x| + m) of `LinearMap`, and sizes at least ``|L| |x| + m`` for every x of the pieces:
 
 - computing the centre loses at most gamma_n(2^-53) of the sizes;
-- computing the slopes loses at most ``gamma_n(u) |L| sum_d |slopes_d|``: it is added to the radius before |L| is applied;
+- computing the slopes loses at most ``gamma_n(u) |L| sum_d |slopes_d|``: it joins the radius before |L| is applied;
 - the radius is a sum without negative terms: widening it by gamma_n(u) of itself covers its own rounding;
 - carrying coefficients A back loses at most gamma(u) of ``|A|`` times the sizes: it is charged to the step's radius;
 - the network's own execution in float32, where the claim is about that, differs by gamma_n(2^-24) of the sizes at most:

@@ -43,7 +43,7 @@ def maximum_over_windows(operation: Operation) -> Result:
     half = torch.maximum(torch.where(alone, -share * lowest, highest), (1 - share) * highest) / 2
     mixing, returning = _lost(operation, rivals > 0, leader[0].abs() + leader[1] + highest)
     shapes = (given.centre.shape[1:], torch.Size((*given.centre.shape[1:-2], *layer.output_sizes)))
-    half, error, charged = (part.unflatten(-1, layer.output_sizes) for part in (half, half + mixing, half + returning))
+    half, error, charged = (part.reshape(-1, *shapes[1]) for part in (half, half + mixing, half + returning))
     step = SelectionStep(operation.sources, half, charged, first, second, share, shapes, centred=True)
     enclosure = Enclosure(step.apply(given.centre) + half, step.apply(given.slopes), step.apply(given.radius))
     return Result(enclosure, step, error)
