@@ -29,17 +29,20 @@ from usncli.certifying.bounds.method import Arithmetic
 from usncli.perturbing import Lines
 
 FULL = os.environ.get("USN_SOUNDNESS") == "full"
-GRAPHS, SAMPLES, SEEDS, TARGETS = (300, 10_000, 4, 1000) if FULL else (16, 100, 1, 1)
+GRAPHS, SAMPLES, SEEDS, TARGETS = (300, 10_000, 4, 1000) if FULL else (14, 100, 1, 1)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation(name: str) -> None:
     for seed in range(SEEDS):
         network = one_operation(name, seed)
-        for setting in (
-            Setting(seed, (0.0, 1e-6, 0.2), working=torch.float32),
+        settings = (
+            Setting(seed, (1e-6, 0.2), working=torch.float32),
             Setting(seed, (0.05, 2.0), 2, 1, 1e-4, 0.05, torch.float64, True, replace(EVERYTHING, symbols=3000)),
-        ):
+        )
+        # In turn, unless there is time for both.
+        first = list(OPERATIONS).index(name) % 2
+        for setting in settings if FULL else settings[first : first + 1]:
             assert violations(network, setting, SAMPLES, TARGETS) == {}, setting
 
 
@@ -76,7 +79,7 @@ def cut(whole: Lines, count: int) -> Lines:
 def test_smaller_pieces_do_not_loosen() -> None:
     """Lines parallel to a chord are not nested, so a row may lose a little; most lose nothing, and all converge."""
     lost, left = [], []
-    for seed in range(60 if FULL else 6):
+    for seed in range(60 if FULL else 4):
         network = random_network(seed)
         for effort in (Effort(0.0, 0.0, -torch.inf), EVERYTHING):
             part = bounder(network, Arithmetic.REAL, effort, SHAPE)

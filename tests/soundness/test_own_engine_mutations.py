@@ -198,6 +198,6 @@ MISTAKES: Mapping[str, tuple[Callable[[Patch], None], str, Setting]] = {
 def test_a_mistake_is_noticed(name: str, monkeypatch: Patch) -> None:
     mistake, operation, setting = MISTAKES[name]
     network = NETWORKS[operation](0) if operation in NETWORKS else one_operation(operation)
-    assert violations(network, setting, 60) == {}
+    assert violations(network, setting, 60, targets=0) == {}
     mistake(monkeypatch)
-    assert violations(network, setting, 60) != {}
+    assert violations(network, setting, 60, targets=0) != {}

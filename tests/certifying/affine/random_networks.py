@@ -358,7 +358,14 @@ def random_network(seed: int, most: int = 8) -> fx.GraphModule:
 
 
 def random_lines(
-    seed: int, widths: Sequence[float], *, dimension: int = 1, errors: int = 0, slack: float = 0.0, tilt: float = 0.0
+    seed: int,
+    widths: Sequence[float],
+    *,
+    dimension: int = 1,
+    errors: int = 0,
+    slack: float = 0.0,
+    tilt: float = 0.0,
+    shape: Sequence[int] = SHAPE,
 ) -> Lines:
     """Return an image's lines over pieces.
 
@@ -369,11 +376,12 @@ def random_lines(
         errors: further directions.
         slack: room between the lines.
         tilt: how much their slopes differ; 0 makes them one.
+        shape: of the image.
     """
     generator = torch.Generator().manual_seed(seed)
     scale = torch.tensor(widths, dtype=torch.float64)
-    centre = torch.randn(1, *SHAPE, generator=generator, dtype=torch.float64).expand(len(scale), *SHAPE)
-    slopes = torch.randn(1, dimension + errors, *SHAPE, generator=generator, dtype=torch.float64)
+    centre = torch.randn(1, *shape, generator=generator, dtype=torch.float64).expand(len(scale), *shape)
+    slopes = torch.randn(1, dimension + errors, *shape, generator=generator, dtype=torch.float64)
     slopes = slopes * scale.reshape(-1, 1, 1, 1, 1)
     room = slack * torch.rand(centre.shape, generator=generator, dtype=torch.float64)
     if not tilt:
