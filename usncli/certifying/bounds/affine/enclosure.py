@@ -45,9 +45,9 @@ class Enclosure(NamedTuple):
         return centre - spread, centre + spread
 
     def largest(self) -> Tensor:
-        """Return at least the largest absolute value over all pieces, ``(1, *shape)``."""
+        """Return at least the largest absolute value, ``(pieces, *shape)``."""
         centre, spread = self.middle()
-        return spread.add_(centre.abs()).amax(dim=0, keepdim=True).mul_(1 + 4 * unit_roundoff(centre.dtype))
+        return spread.add_(centre.abs()).mul_(1 + 4 * unit_roundoff(centre.dtype))
 
     def magnitude(self) -> Tensor:
         """Return at least the largest absolute value of each piece, ``(pieces,)``, float64."""

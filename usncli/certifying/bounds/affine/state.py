@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from usncli.certifying.bounds.affine.enclosure import Enclosure
-from usncli.certifying.bounds.affine.steps import Step
+from usncli.certifying.bounds.affine.steps import Step, taken
 
 
 @dataclass
@@ -18,7 +18,7 @@ class State:
         enclosures: of the nodes that were to be kept, by name.
         intervals: least and greatest values of nodes that activations read.
         refined: names of those whose interval is narrower than the enclosure's own.
-        largest: at least the largest absolute value over all pieces, ``(1, *shape)``, where a rule knew it.
+        largest: at least the largest absolute value, ``(pieces or 1, *shape)``, where a rule knew it.
         steps: what each node is, by name; the image has none.
         magnitudes: largest absolute value ``(pieces,)`` of each node that is read several times.
         directions: of all enclosures together; one that has fewer has slope 0 along the last.
@@ -38,7 +38,7 @@ class State:
             {name: item.take(pieces) for name, item in self.enclosures.items()},
             {name: (lower[pieces], upper[pieces]) for name, (lower, upper) in self.intervals.items()},
             set(self.refined),
-            self.largest,
+            {name: taken(item, pieces) for name, item in self.largest.items()},
             {name: step.take(pieces) for name, step in self.steps.items()},
             {name: item[pieces] for name, item in self.magnitudes.items()},
             self.directions,

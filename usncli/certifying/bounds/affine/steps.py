@@ -65,11 +65,13 @@ class Parts:
 
     def take(self, pieces: Tensor) -> Self:
         """Return the step of some pieces."""
-        return replace(self, shift=_taken(self.shift, pieces), radius=_taken(self.radius, pieces))
+        shift, radius = (None if part is None else taken(part, pieces) for part in (self.shift, self.radius))
+        return replace(self, shift=shift, radius=radius)
 
 
-def _taken(part: Tensor | None, pieces: Tensor) -> Tensor | None:
-    return part if part is None or part.shape[0] == 1 else part[pieces]
+def taken(part: Tensor, pieces: Tensor) -> Tensor:
+    """Return some pieces' part of a tensor ``(pieces or 1, ...)``; one that is the same for all stays whole."""
+    return part if part.shape[0] == 1 else part[pieces]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def _each_direction(function: Callable[[Tensor], Tensor], slopes: Tensor) -> Ten
 
 
 def _sizes(layer: LinearMap, largest: Tensor) -> Tensor:
-    """Return at least ``|L| |x| + m`` from the largest absolute values, over all pieces at once, ``(1, *shape)``."""
+    """Return at least ``|L| |x| + m`` from the largest absolute values, ``(pieces or 1, *shape)``."""
     sizes = layer.absolute(largest)
     if layer.magnitude is not None:
         sizes = sizes + layer.form("magnitude", sizes)

@@ -47,7 +47,7 @@ def relu(operation: Operation) -> Result:
     enclosure = Enclosure(given.centre * slope + half, given.slopes * slope.unsqueeze(1), given.radius * slope)
     step = ReluStep(operation.sources, half, error, (slope,), (slope.shape[1:],), given, (lower, upper), centred=True)
     # The middle of the enclosure's own interval goes to a place between 0 and u.
-    largest = None if operation.refined else upper.clamp(min=0).amax(dim=0, keepdim=True) * (1 + 8 * operation.working)
+    largest = None if operation.refined else operation.over_pieces(upper.clamp(min=0)) * (1 + 8 * operation.working)
     return Result(enclosure, step, error, largest)
 
 

@@ -25,7 +25,7 @@ class Operation(NamedTuple):
         inputs: their enclosures.
         interval: least and greatest value of the first input; None where nothing reads it.
         refined: whether that is narrower than the enclosure's own interval.
-        largest: at least the largest absolute value of each input over all pieces, ``(1, *shape)``; None is unknown.
+        largest: at least the largest absolute value of each input, ``(pieces or 1, *shape)``; None is unknown.
         layer: the module, for ``call_module`` nodes.
         arguments: positional arguments of the node.
         arithmetic: whose result is bounded.
@@ -46,9 +46,20 @@ class Operation(NamedTuple):
         return given.interval() if self.interval is None else self.interval
 
     def size(self, index: int = 0) -> Tensor:
-        """Return at least the largest absolute value of an input over all pieces, ``(1, *shape)``."""
+        """Return at least the largest absolute value of an input, ``(pieces or 1, *shape)``."""
         known = self.largest[index]
-        return self.inputs[index].largest() if known is None else known
+        return self.over_pieces(self.inputs[index].largest()) if known is None else known
+
+    def over_pieces(self, sizes: Tensor) -> Tensor:
+        """Return what rounding is a share of, ``(pieces, *shape)``, as one for all pieces where that does no harm.
+
+        What float64 rounds off is small even of the widest piece. Not so what float32 does, where that is part of the
+        claim; and a piece whose sizes are no numbers must not spoil the others.
+        """
+        if self.executed:
+            return sizes
+        shared = sizes.amax(dim=0, keepdim=True)
+        return shared if bool(shared.isfinite().all()) else sizes
 
     @property
     def working(self) -> float:
@@ -68,8 +79,8 @@ class Result(NamedTuple):
         enclosure: of the operation's affine part.
         step: for backward passes.
         error: ``(pieces, *shape)``, radius that the relaxation adds; None is 0.
-        largest: at least the largest absolute value over all pieces, of the value and of the enclosure's centre,
-            ``(1, *shape)``, where the rule knows it.
+        largest: at least the largest absolute value of the value and of the enclosure's centre,
+            ``(pieces or 1, *shape)``, where the rule knows it.
     """
 
     enclosure: Enclosure
