@@ -144,7 +144,8 @@ def state_excess(state: State, piece: int, samples: Samples, cells: Cells) -> di
         found[f"interval of {name}"] = interval_excess(lower[piece], upper[piece], samples.values[name])
     for name, largest in state.largest.items():
         values = samples.values[name]
-        found[f"largest of {name}"] = interval_excess(-largest[0], largest[0], values)
+        own = largest[min(piece, len(largest) - 1)]
+        found[f"largest of {name}"] = interval_excess(-own, own, values)
     for name, magnitude in state.magnitudes.items():
         values = samples.values[name]
         found[f"magnitude of {name}"] = float(values.abs().amax() - magnitude[piece] - tolerance(values))
