@@ -24,6 +24,9 @@ LADDER = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 
 LADDER_2D = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of equal pieces that are tried along each of two parameters."""
 
+HOPELESS = 1.5
+"""A number of pieces that would take this many limits, as fast as its first pieces went, is given up."""
+
 
 class Answer(NamedTuple):
     """How a query ended.
@@ -86,47 +89,52 @@ def bisect(asked: Asked) -> Answer:
 def cut_uniformly(asked: Asked, ladder: Sequence[int] | None = None) -> Answer:
     """Bound so many equal pieces as suffice; only the time of the fewest that do counts, not that of finding them.
 
-    A number that does not suffice is given up at the first piece that is not proved. Pieces come in the order in which
-    they are likely not to be: first the one around the last piece that was not proved, then by the network's margin at
-    their centres.
-
     Args:
         asked: the query.
         ladder: numbers along each parameter that are tried, ascending.
     """
     region, begun = ScaledRange.of(asked.target.region), time.perf_counter()
-    dimension = len(region.identity)
-    critical = region.identity
+    dimension, critical = len(region.identity), region.identity
     for number in ladder or (LADDER if dimension == 1 else LADDER_2D):
         boxes, _ = cut(region.box(), torch.full((1, dimension), number))
-        started, proved = time.perf_counter(), 0
-        margins = asked.target.margins_of_many(boxes.centres()).double()
-        margins[((boxes.lower <= critical) & (critical <= boxes.upper)).all(dim=1)] = -torch.inf
-        waiting = _chosen(boxes, margins.argsort(stable=True))
-        while len(waiting.lower):
-            # The first batch is small, since it is the one that mostly fails.
-            some, waiting = _apart(waiting, asked.batch if proved else 1)
-            unproved = (~(asked.least(some) > 0)).nonzero().squeeze(1)
-            spent = time.perf_counter() - started
-            if len(unproved):
-                critical = some.centres()[unproved[0]]
-                break
-            proved += len(some.lower)
-            if spent > asked.limit:
-                return Answer(Verdict.UNKNOWN, proved, spent)
-        else:
-            return Answer(Verdict.CERTIFIED, len(boxes.lower), spent)
+        answer, critical = _bound_all(asked, boxes, critical)
+        if answer is not None:
+            return answer
         if asked.fails(boxes):
-            return Answer(Verdict.FALSIFIED, len(boxes.lower), spent)
+            return Answer(Verdict.FALSIFIED, len(boxes.lower), time.perf_counter() - begun)
         if time.perf_counter() - begun > 2 * asked.limit:
             break
     return Answer(Verdict.UNKNOWN, 0, asked.limit)
 
 
+def _bound_all(asked: Asked, boxes: Boxes, critical: Tensor) -> tuple[Answer | None, Tensor]:
+    """Bound pieces up to the first that is not proved.
+
+    They come in the order in which they are likely not to be: first the one around the last that was not, then by the
+    network's margin at their centres. If they would take much longer than the limit, they are given up.
+
+    Returns:
+        The answer, None if a piece was not proved, and the centre of that piece.
+    """
+    started, proved = time.perf_counter(), 0
+    margins = asked.target.margins_of_many(boxes.centres()).double()
+    margins[((boxes.lower <= critical) & (critical <= boxes.upper)).all(dim=1)] = -torch.inf
+    ordered, order = time.perf_counter(), margins.argsort(stable=True)
+    waiting = Boxes(boxes.lower[order], boxes.upper[order])
+    while len(waiting.lower):
+        # The first batch is small, since it is the one that mostly fails.
+        some, waiting = _apart(waiting, asked.batch if proved else 1)
+        unproved = (~(asked.least(some) > 0)).nonzero().squeeze(1)
+        if len(unproved):
+            return None, some.centres()[unproved[0]]
+        proved += len(some.lower)
+        spent, bounding = time.perf_counter() - started, time.perf_counter() - ordered
+        hopeless = proved > asked.batch and bounding * len(boxes.lower) / proved > HOPELESS * asked.limit
+        if hopeless or spent > asked.limit:
+            return Answer(Verdict.UNKNOWN, proved, max(spent, asked.limit)), critical
+    return Answer(Verdict.CERTIFIED, proved, time.perf_counter() - started), critical
+
+
 def _apart(boxes: Boxes, count: int) -> tuple[Boxes, Boxes]:
     """Return the first so many pieces, and the others."""
     return Boxes(boxes.lower[:count], boxes.upper[:count]), Boxes(boxes.lower[count:], boxes.upper[count:])
-
-
-def _chosen(boxes: Boxes, which: Tensor) -> Boxes:
-    return Boxes(boxes.lower[which], boxes.upper[which])
