@@ -60,7 +60,7 @@ class AffineEngine:
 
     def forget(self) -> None:
         """Forget for pieces of what size keeping errors apart paid."""
-        self._closed_by_symbols, self._open_despite_symbols = 0.0, float("inf")
+        self._closed_by_symbols, self._open_despite_symbols = -float("inf"), float("inf")
 
     def lower_bounds(self, work: Work) -> Bounded:
         """Bound the wanted rows over each piece; see `BoundEngine.lower_bounds`."""

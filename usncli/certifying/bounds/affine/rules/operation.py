@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned
+from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned, flattened
 from usncli.certifying.bounds.affine.rounding import CENTRE, unit_roundoff
 from usncli.certifying.bounds.affine.steps import DiagonalStep, Step
 from usncli.certifying.bounds.method import Arithmetic
 
 SPARE = 16
 """Units of roundoff for the elementwise operations around a map, of which there are fewer."""
+ALIKE = 4.0
+"""Pieces are alike where the sum of what is the largest in any of them is at most this much of each one's own sum."""
 
 
 class Operation(NamedTuple):
@@ -53,13 +55,15 @@ class Operation(NamedTuple):
     def over_pieces(self, sizes: Tensor) -> Tensor:
         """Return what rounding is a share of, ``(pieces, *shape)``, as one for all pieces where that does no harm.
 
-        What float64 rounds off is small even of the widest piece. Not so what float32 does, where that is part of the
-        claim; and a piece whose sizes are no numbers must not spoil the others.
+        Terms of rounding are small, so pieces that are alike may have those of the largest, which is computed once. Not
+        so where float32 rounds, where that is part of the claim; and a piece that is far wider than another, or whose
+        sizes are no numbers, must not spoil the other.
         """
         if self.executed:
             return sizes
         shared = sizes.amax(dim=0, keepdim=True)
-        return shared if bool(shared.isfinite().all()) else sizes
+        alike = shared.sum() <= ALIKE * flattened(sizes, 1).sum(dim=1).amin()
+        return shared if bool(alike) else sizes
 
     @property
     def working(self) -> float:
