@@ -44,7 +44,7 @@ from usncli.certifying.bounds.method import Arithmetic, Engine
 from usncli.certifying.bounds.rows import Rows
 from usncli.certifying.rewriting import Vocabulary, rewrite
 from usncli.certifying.rewriting.activation import Function
-from usncli.certifying.rewriting.linear_maps import LinearMap
+from usncli.certifying.rewriting.linear_maps import Linear, LinearMap
 from usncli.exporting.export import export
 from usncli.exporting.runtime import run_onnx
 from usncli.perturbing import Lines, parse_range
@@ -119,6 +119,33 @@ def test_exact_values_lie_inside(seed: int) -> None:
 @pytest.mark.usefixtures("ignoring_rounding")
 def test_they_would_not_if_rounding_were_ignored() -> None:
     assert sum(bool(wrong_in_exact_arithmetic(seed)) for seed in range(10)) > 6
+
+
+def returned_by_windows() -> tuple[Fraction, float]:
+    """Return the exact value of a row and its bound where 49 windows return coefficients to one pixel.
+
+    All but the first are so small that float32 loses each of them, and all the same are no rounding of their sum.
+    """
+    sketch = Sketch(0, (1, 13, 13))
+    pooled = sketch.reshape(sketch.maximum(sketch.image, 7, 1, 0), 49)
+    weight = torch.full((1, 49), 0.99 * 2.0**-24, dtype=torch.float64)
+    weight[0, 0] = 1.0
+    network = sketch.finish(sketch.affine(pooled, Linear(weight, None)))
+    image, still = torch.zeros(1, 1, 13, 13).double(), torch.zeros(1, 1, 1, 13, 13).double()
+    image[0, 0, 6, 6] = 1.0
+    lines = Lines(still, image, still, image)
+    state, plan = forward_state(network, lines, working=torch.float32), make_plan(network, image)
+    row = torch.full((1, 1, 1), -1.0)
+    *_, (_, found) = backward_passes(state, plan, plan.nodes[-1], row, cells_of(1))
+    return -exactly(weight).sum(), float(found.lower)
+
+
+def test_coefficients_that_windows_return_are_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, lower = returned_by_windows()
+    assert Fraction(lower) <= exact
+    monkeypatch.setattr("usncli.certifying.bounds.affine.rules.maxima.gamma", lambda *_: 0.0)
+    exact, lower = returned_by_windows()
+    assert Fraction(lower) > exact
 
 
 HUGE = 2.0**60
