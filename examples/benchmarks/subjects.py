@@ -92,7 +92,7 @@ SUBJECTS: Mapping[str, Callable[[Source], Subject]] = {
     "aircraft-cnn7": aircraft_cnn7,
     "aircraft-heatmaps": aircraft_heatmaps,
 }
-STEPS = {"fly cnn7": 2000, "fly resnet18": 2000, "aircraft cnn7": 400, "aircraft heatmaps": 400}
+STEPS = {"fly cnn7": 1200, "fly resnet18": 1200, "aircraft cnn7": 400, "aircraft heatmaps": 400}
 """Steps of training."""
 
 
