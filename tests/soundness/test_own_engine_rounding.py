@@ -39,6 +39,7 @@ from usncli.certifying import CertifyOptions, Verdict, certify
 from usncli.certifying.bounds.affine.backward import Found
 from usncli.certifying.bounds.affine.engine import AffineEngine
 from usncli.certifying.bounds.affine.plan import make_plan
+from usncli.certifying.bounds.affine.rounding import gamma
 from usncli.certifying.bounds.engine import Work
 from usncli.certifying.bounds.method import Arithmetic, Engine
 from usncli.certifying.bounds.rows import Rows
@@ -119,6 +120,15 @@ def test_exact_values_lie_inside(seed: int) -> None:
 @pytest.mark.usefixtures("ignoring_rounding")
 def test_they_would_not_if_rounding_were_ignored() -> None:
     assert sum(bool(wrong_in_exact_arithmetic(seed)) for seed in range(6)) > 3
+
+
+@pytest.mark.parametrize("ignored", [torch.float64, torch.float32], ids=["of centres", "of slopes and coefficients"])
+def test_nor_if_that_of_one_precision_were(ignored: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mutated(terms: int, roundoff: float) -> float:
+        return 0.0 if roundoff == torch.finfo(ignored).eps / 2 else gamma(terms, roundoff)
+
+    monkeypatch.setattr("usncli.certifying.bounds.affine.rules.affine.gamma", mutated)
+    assert sum(bool(wrong_in_exact_arithmetic(seed)) for seed in range(8)) > 0
 
 
 def returned_by_windows() -> tuple[Fraction, float]:
