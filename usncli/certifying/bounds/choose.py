@@ -97,6 +97,6 @@ class Engines:
         from usncli.certifying.bounds.lirpa.engine import LirpaEngine
 
         network = rewrite(self._captured, self._example, self._example.dtype, Vocabulary.RELU)
-        engine = LirpaEngine(network, self._example, self._options.method)
+        engine = LirpaEngine(network, self._example, self._options.method, self._options.memory * 1e9)
         slack = next(SLACKS[name] for name, dtype in DTYPES.items() if dtype == self._example.dtype)
         return ChosenEngine("lirpa", engine, slack, shares=False)

@@ -17,8 +17,8 @@ ENTIRE = {Method.CROWN, Method.CROWN_IBP}
 """Methods that leave no lines at inner layers: a backward pass has to reach the image."""
 SPENDING = 4.0
 """How much a round of backward passes may cost, in forward passes over the same pieces."""
-MEMORY = 400e6
-"""Bytes that a backward pass may hold at once."""
+OWN_SHARE = 0.2
+"""Share of the memory that lines and rows are counted to take; the rest is for what auto_LiRPA holds beside them."""
 SYMBOLS = 64
 """Errors of ReLUs that a forward pass keeps apart where it keeps any."""
 SYMBOLS_BELOW = 1 / 64
@@ -45,10 +45,14 @@ class LirpaEngine:
         network: a rewritten network; its dtype is the engine's.
         example: ``(1, channels, height, width)``.
         method: which of auto_LiRPA's methods.
+        memory: bytes that it may take at once.
     """
 
-    def __init__(self, network: fx.GraphModule, example: Tensor, method: Method = Method.FORWARD_BACKWARD) -> None:
+    def __init__(
+        self, network: fx.GraphModule, example: Tensor, method: Method = Method.FORWARD_BACKWARD, memory: float = 2e9
+    ) -> None:
         self.dtype, self.device = example.dtype, example.device
+        self._memory = OWN_SHARE * memory
         self.method = method
         with torch.no_grad():
             self.outputs = int(network(example[:1]).shape[1])
@@ -66,7 +70,7 @@ class LirpaEngine:
     def _batch_size(self) -> int:
         """Return how many pieces' lines through all layers fit into memory."""
         values = self._cuts[-1].values
-        return int(max(1, min(MOST_PIECES, MEMORY / (values * LINE_TENSORS * self.dtype.itemsize))))
+        return int(max(1, min(MOST_PIECES, self._memory / (values * LINE_TENSORS * self.dtype.itemsize))))
 
     def lower_bounds(self, work: Work) -> Bounded:
         """Bound the wanted rows; see `BoundEngine.lower_bounds`.
@@ -114,7 +118,7 @@ class LirpaEngine:
         extent = work.images.lower_slope.abs().flatten(1).amax(dim=1)
         loose = (self._needed(work, bounds) < SYMBOLS_BELOW).any(dim=1)
         pieces = (still_open & loose & (extent <= self._symbol_extent)).nonzero().squeeze(1)
-        room = MEMORY / (self._cuts[-1].values * (SYMBOLS + LINE_TENSORS) * self.dtype.itemsize)
+        room = self._memory / (self._cuts[-1].values * (SYMBOLS + LINE_TENSORS) * self.dtype.itemsize)
         at_once = max(1, int(room))
         start = 0
         while start < len(pieces):
@@ -207,7 +211,7 @@ class LirpaEngine:
         self, cut: Cut, relu_bounds: dict[str, tuple[Tensor, Tensor]], work: Work, pieces: Tensor, rows: Tensor
     ) -> Tensor:
         """Bound rows ``(selected, count)`` of some pieces by a backward pass from the outputs to a cut."""
-        room = max(1, int(MEMORY / (cut.held * self.dtype.itemsize)))
+        room = max(1, int(self._memory / (cut.held * self.dtype.itemsize)))
         rows_at_once = min(rows.shape[1], room)
         pieces_at_once = max(1, room // rows_at_once)
         result = torch.empty_like(rows, dtype=self.dtype)
