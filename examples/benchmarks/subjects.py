@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -104,28 +105,30 @@ def _fly(name: str, make: Callable[[], nn.Module], source: Source) -> Subject:
         images, keypoints = example.read(folder / "train.json")
         example.train(network, images, keypoints, steps, JITTER)
 
-    network = trained(name, make, train, source)
+    network = trained(name, make, train, source, STEPS[name])
     data = open_data(str(folder / "test.json"), example.PREPROCESSING, Task.KEYPOINTS)
     return subject(name, network, data, example.PREPROCESSING, 1.0)
 
 
 def _aircraft(name: str, make: Callable[[], nn.Module], task: Task, source: Source) -> Subject:
-    def train(network: nn.Module, steps: int) -> None:
-        options = OptimiserOptions(steps=steps, learning_rate=3e-3, batch_size=min(AIRCRAFT_BATCH, source.images))
-        fit(Pipeline(network, AIRCRAFT, task), zoo.aircraft(source.images, 64, seed=0), options)
-
-    network = trained(name, make, train, source)
+    network = trained(name, make, partial(train_on_aircraft, task=task, images=source.images), source, STEPS[name])
     # The heatmaps' cells are 4 px apart: a peak may move to a neighbour.
     tau = 4.0 if task == Task.HEATMAPS else 2.0
     return subject(name, network, zoo.aircraft(100, 64, seed=1), AIRCRAFT, tau, task)
 
 
+def train_on_aircraft(network: nn.Module, steps: int, *, task: Task, images: int = 1000) -> None:
+    """Train a network on the embedded aircraft."""
+    options = OptimiserOptions(steps=steps, learning_rate=3e-3, batch_size=min(AIRCRAFT_BATCH, images))
+    fit(Pipeline(network, AIRCRAFT, task), zoo.aircraft(images, 64, seed=0), options)
+
+
 def trained(
-    name: str, make: Callable[[], nn.Module], train: Callable[[nn.Module, int], None], source: Source
+    name: str, make: Callable[[], nn.Module], train: Callable[[nn.Module, int], None], source: Source, steps: int
 ) -> nn.Module:
     """Return a network with its weights, from the cache if they are there."""
     torch.manual_seed(0)
-    network, steps = make(), max(1, round(STEPS[name] * source.effort))
+    network, steps = make(), max(1, round(steps * source.effort))
     path = source.cache / f"{name.replace(' ', '-')}-{steps}-steps-{source.images}-images.pt"
     if path.exists():
         network.load_state_dict(torch.load(path, weights_only=True))

@@ -70,6 +70,47 @@ def test_map_and_transpose_and_absolute(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_norms_are_at_least_those_of_the_matrix(name: str) -> None:
+    for layer, shape in maps(name):
+        size = shape.numel()
+        norms = layer.norms(shape, torch.device("cpu"))
+        units = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
+        matrix, output = layer.linear(units), layer.linear(units[:1]).shape[1:]
+        rows = norms.rows.expand(output)
+        assert bool((matrix.square().sum(dim=0).sqrt() <= rows).all())
+        largest = float(torch.linalg.matrix_norm(matrix.flatten(1), ord=2))
+        assert largest <= norms.whole
+        assert float(torch.linalg.matrix_norm(matrix.flatten(1).abs(), ord=2)) <= norms.absolute
+        assert norms.whole <= norms.absolute
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"), [(1, 1, 1), (3, 1, 1), (4, 1, 2), (3, 2, 1), (5, 3, 2), (2, 2, 1)]
+)
+def test_the_norm_of_a_convolution_is_close(kernel: int, stride: int, dilation: int, groups: int) -> None:
+    """On inputs far larger than the kernel the bound is met, but for what lies between frequencies and at borders."""
+    generator = torch.Generator().manual_seed(kernel + 10 * stride)
+    weight = torch.randn(4, 6 // groups, kernel, generator=generator, dtype=torch.float64)
+    geometry = Geometry((stride,), (dilation,), (dilation,), groups)
+    layer = Convolution(weight, None, geometry, (90,))
+    units = torch.eye(6 * 90, dtype=torch.float64).reshape(-1, 6, 90)
+    largest = float(torch.linalg.matrix_norm(layer.linear(units).flatten(1), ord=2))
+    assert largest <= layer.spectral_norm() <= 1.05 * largest
+    spread = TransposedConvolution(weight, None, geometry, (90,), (0,))
+    assert spread.spectral_norm() == layer.spectral_norm()
+
+
+def test_the_norm_of_a_large_convolution_has_fewer_frequencies() -> None:
+    weight = torch.randn(130, 130, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    layer = Convolution(weight, None, Geometry((1, 1), (1, 1), (1, 1), 1), (4, 4))
+    values = torch.randn(1, 130, 4, 4, dtype=torch.float64)
+    for _ in range(50):
+        values = layer.transposed(layer.linear(values / values.norm()))
+    assert float(values.norm().sqrt()) <= layer.spectral_norm() <= 1.6 * float(values.norm().sqrt())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_executing_a_map_stays_within_its_terms(name: str) -> None:
     generator = torch.Generator().manual_seed(3)
     for layer, shape in maps(name):

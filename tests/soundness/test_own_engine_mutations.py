@@ -20,7 +20,8 @@ from usncli.certifying.bounds.affine.rules.operation import Operation, Result
 from usncli.certifying.bounds.affine.steps import Step
 from usncli.certifying.rewriting.activation import Function
 from usncli.certifying.rewriting.combining import Product
-from usncli.certifying.rewriting.linear_maps import AlongAxes, ScaleShift, Selection, Weighted
+from usncli.certifying.rewriting.linear_maps import AlongAxes, LinearMap, ScaleShift, Selection, Weighted
+from usncli.certifying.rewriting.linear_maps.linear_map import Norms
 from usncli.perturbing import Lines
 
 Patch = pytest.MonkeyPatch
@@ -153,6 +154,29 @@ def rounding_of_slopes_ignored(patch: Patch) -> None:
     patch.setattr("usncli.certifying.bounds.affine.rules.affine.gamma", lambda *_: 0.0)
 
 
+def maps_make_no_error_longer(patch: Patch) -> None:
+    original = LinearMap.norms
+
+    def norms(self: LinearMap, shape: torch.Size, device: torch.device) -> Norms:
+        return original(self, shape, device)._replace(whole=0.0)
+
+    patch.setattr(LinearMap, "norms", norms)
+
+
+def rows_half_as_long(patch: Patch) -> None:
+    original = LinearMap.norms
+
+    def norms(self: LinearMap, shape: torch.Size, device: torch.device) -> Norms:
+        found = original(self, shape, device)
+        return found._replace(rows=found.rows / 4)
+
+    patch.setattr(LinearMap, "norms", norms)
+
+
+def relaxing_makes_no_error_longer(patch: Patch) -> None:
+    patch.setattr(forward, "length_of", lambda values: values.new_zeros(len(values), dtype=torch.float64))
+
+
 def padded(seed: int) -> fx.GraphModule:
     sketch = Sketch(seed)
     value = sketch.select(sketch.image, lambda tensor: torch.nn.functional.pad(tensor, (1, 0)))
@@ -172,7 +196,18 @@ def two_independent_values(seed: int) -> fx.GraphModule:
     return sketch.finish(sketch.subtract(*parts))
 
 
-NETWORKS: Mapping[str, Callable[[int], fx.GraphModule]] = {"padded": padded, "apart": two_independent_values}
+def two_layers(seed: int) -> fx.GraphModule:
+    """Two layers with ReLUs, so that an error meets a map."""
+    sketch = Sketch(seed)
+    value = sketch.activation(sketch.dense(sketch.image, 12), Function.RELU)
+    return sketch.finish(sketch.dense(sketch.activation(sketch.dense(value, 12), Function.RELU), 4))
+
+
+NETWORKS: Mapping[str, Callable[[int], fx.GraphModule]] = {
+    "padded": padded,
+    "apart": two_independent_values,
+    "two layers": two_layers,
+}
 
 MISTAKES: Mapping[str, tuple[Callable[[Patch], None], str, Setting]] = {
     "relu's radius halved": (relu_radius_halved, "relu", WIDE),
@@ -190,6 +225,9 @@ MISTAKES: Mapping[str, tuple[Callable[[Patch], None], str, Setting]] = {
     "errors share directions": (errors_share_directions, "apart", APART),
     "lines taken as parallel": (lines_taken_as_parallel, "dense", WIDE),
     "padding read as the first value": (padding_read_as_the_first_value, "padded", ZERO),
+    "maps make no error longer": (maps_make_no_error_longer, "two layers", WIDE),
+    "rows half as long": (rows_half_as_long, "two layers", WIDE),
+    "relaxing makes no error longer": (relaxing_makes_no_error_longer, "two layers", WIDE),
     "rounding of slopes ignored": (rounding_of_slopes_ignored, "dense", replace(ZERO, widths=(1e-3,))),
 }
 

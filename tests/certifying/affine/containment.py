@@ -100,6 +100,21 @@ def excess(given: Enclosure, piece: int, t: Tensor, values: Tensor) -> float:
     return float(over.max()) if over.numel() else -1.0
 
 
+def length_excess(given: Enclosure, piece: int, t: Tensor, values: Tensor) -> float:
+    """Return how much longer the errors of values ``(samples, *shape)`` are than an enclosure says; -1 for no number.
+
+    Where directions beyond t are anywhere, nothing is known of a value's own error.
+    """
+    slopes = given.slopes[piece].double()
+    if bool((slopes[t.shape[1] :] != 0).any()):
+        return -1.0
+    known = min(t.shape[1], len(slopes))
+    line = given.centre[piece] + torch.einsum("nd,d...->n...", t[:, :known], slopes[:known])
+    longest = (values - line).flatten(1).norm(dim=1)
+    room = given.error_length()[piece] + tolerance(values) * values[0].numel() ** 0.5
+    return float(torch.nan_to_num(longest - room, nan=-1.0, posinf=1e300).max())
+
+
 def interval_excess(lower: Tensor, upper: Tensor, values: Tensor) -> float:
     """Return how far values ``(samples, *shape)`` are outside [lower, upper]; -1 for no number."""
     over = torch.maximum(values - upper.double(), lower.double() - values) - tolerance(values)
@@ -140,6 +155,7 @@ def state_excess(state: State, piece: int, samples: Samples, cells: Cells) -> di
     found = {}
     for name, enclosure in state.enclosures.items():
         found[f"enclosure of {name}"] = excess(enclosure, piece, samples.t, samples.values[name])
+        found[f"error of {name}"] = length_excess(enclosure, piece, samples.t, samples.values[name])
     for name, (lower, upper) in state.intervals.items():
         found[f"interval of {name}"] = interval_excess(lower[piece], upper[piece], samples.values[name])
     for name, largest in state.largest.items():

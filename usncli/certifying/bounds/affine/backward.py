@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.affine.cells import Cells
-from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned, flattened
+from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned, flattened, length_of
 from usncli.certifying.bounds.affine.rounding import SUMMED, gamma, unit_roundoff
 from usncli.certifying.bounds.affine.steps import ReluStep, Step
 
@@ -165,10 +165,13 @@ def concretized(rows: Pass, enclosures: Mapping[str, Enclosure]) -> Found:
         centre = centre + torch.bmm(exact, given.centre.reshape(pieces, -1, 1)).squeeze(2)
         own = torch.bmm(exact, flattened(given.slopes, 2).double().transpose(1, 2)).transpose(1, 2)
         unit = gamma(exact.shape[2] + 8, unit_roundoff(torch.float64))
-        sizes = given.radius + 4 * unit * (given.centre.abs().to(given.radius.dtype) + given.spread())
-        lost = _weighted(coefficients.abs(), sizes)
+        rounded = 4 * unit * (given.centre.abs().to(given.radius.dtype) + given.spread())
+        lost = _weighted(coefficients.abs(), given.radius + rounded)
         assert lost is not None
-        radius = radius + lost
+        # Or, by Cauchy and Schwarz, a row's length times the error's.
+        reach = (given.error_length() + length_of(rounded)) * (1 + SUMMED)
+        along = torch.linalg.vector_norm(exact, dim=2) * reach.unsqueeze(1) * (1 + SUMMED)
+        radius = radius + torch.minimum(lost, along)
         slopes = torch.add(*aligned(slopes, own))
     least, most = rows.least.amin(dim=2), rows.most.amax(dim=2)
     sizes = centre.abs() + rows.constant.abs() + slopes.abs().sum(dim=1) + least.abs() + most.abs()

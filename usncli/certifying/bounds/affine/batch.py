@@ -16,7 +16,7 @@ from torch import Tensor, fx
 
 from usncli.certifying.bounds.affine import backward
 from usncli.certifying.bounds.affine.cells import make_cells
-from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened
+from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened, length_of
 from usncli.certifying.bounds.affine.forward import Settings, propagate, propagate_after
 from usncli.certifying.bounds.affine.plan import Plan
 from usncli.certifying.bounds.affine.rounding import CENTRE, SUMMED, UNDERFLOW, unit_roundoff
@@ -366,11 +366,12 @@ def _replaced(given: Enclosure, new: Enclosure, pieces: Tensor, rows: Tensor) ->
     lost = (rounded.double() - new.slopes).abs().sum(dim=1)
     new_radius = ((new.radius + lost) * (1 + 4 * unit_roundoff(working))).to(working)
     better = new_radius + rounded.abs().sum(dim=1) < flattened(given.spread(), 1)[at]
+    length = None if given.length is None else given.length.index_add(0, pieces, length_of(new_radius * better))
     rounded = torch.nn.functional.pad(rounded, [0, 0, 0, directions - rounded.shape[1]]).transpose(1, 2)
     centre = centre.index_put(at, torch.where(better, new.centre, centre[at]))
     radius = radius.index_put(at, torch.where(better, new_radius, radius[at]))
     slopes = slopes.index_put(at, torch.where(better.unsqueeze(2), rounded, slopes[at])).transpose(1, 2)
-    return Enclosure(centre.view(-1, *shape), slopes.reshape(-1, directions, *shape), radius.view(-1, *shape))
+    return Enclosure(centre.view(-1, *shape), slopes.reshape(-1, directions, *shape), radius.view(-1, *shape), length)
 
 
 def _below(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is known of a value over pieces of theta: a line in t, give or take a radius."""
+"""What is known of a value over pieces of theta: a line in t, give or take an error known in two norms."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from usncli.certifying.bounds.affine.rounding import CENTRE, unit_roundoff
+from usncli.certifying.bounds.affine.rounding import CENTRE, SUMMED, unit_roundoff
 from usncli.perturbing import Lines
 
 
 class Enclosure(NamedTuple):
-    """Values ``centre + sum_d slopes[:, d] t_d``, give or take ``radius``, for t in [-1, 1]^D.
+    """Values ``centre + sum_d slopes[:, d] t_d + e`` for t in [-1, 1]^D and an error e of each theta's own.
+
+    Of e two things are known: no entry is larger than its radius, and the whole is no longer than ``length``. Radii
+    grow by |W| in a layer, and tell where an error can be; the length grows by W's largest singular value, which is far
+    less where layers are wide. Each bounds the other.
 
     The first directions are theta's; others are errors that several values share. A value that lacks the last
     directions has slope 0 there.
@@ -22,11 +26,18 @@ class Enclosure(NamedTuple):
         centre: ``(pieces, *shape)``.
         slopes: ``(pieces, D, *shape)``.
         radius: ``(pieces, *shape)``, at least 0.
+        length: ``(pieces,)``, float64, at least the 2-norm of e; None where no more is known than the radii say.
     """
 
     centre: Tensor
     slopes: Tensor
     radius: Tensor
+    length: Tensor | None = None
+
+    def error_length(self) -> Tensor:
+        """Return at least the error's 2-norm, ``(pieces,)``."""
+        by_radius = length_of(self.radius)
+        return by_radius if self.length is None else torch.minimum(by_radius, self.length)
 
     def spread(self) -> Tensor:
         """Return how far values may be from the centre, ``(pieces, *shape)``; its own rounding is not covered."""
@@ -56,7 +67,14 @@ class Enclosure(NamedTuple):
 
     def take(self, pieces: Tensor) -> Enclosure:
         """Return some pieces."""
-        return Enclosure(self.centre[pieces], self.slopes[pieces], self.radius[pieces])
+        length = None if self.length is None else self.length[pieces]
+        return Enclosure(self.centre[pieces], self.slopes[pieces], self.radius[pieces], length)
+
+
+def length_of(values: Tensor) -> Tensor:
+    """Return at least the 2-norm of each piece's values ``(pieces, *shape)``: ``(pieces,)``, float64."""
+    lengths: Tensor = torch.linalg.vector_norm(flattened(values, 1), dim=1, dtype=torch.float64)
+    return lengths * (1 + SUMMED)
 
 
 def from_lines(lines: Lines, working: torch.dtype, most: int | None = None) -> Enclosure:

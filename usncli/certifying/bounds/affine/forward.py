@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened, with_directions
+from usncli.certifying.bounds.affine.enclosure import Enclosure, flattened, length_of, with_directions
 from usncli.certifying.bounds.affine.rules.table import apply_rule, sources_of
 from usncli.certifying.bounds.affine.state import State
 from usncli.certifying.bounds.method import Arithmetic
@@ -71,7 +71,8 @@ def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settin
         if result.error is not None and settings.symbols:
             enclosure = with_symbols(enclosure, result.error, state.directions, settings.symbols)
         elif result.error is not None:
-            enclosure = enclosure._replace(radius=enclosure.radius + result.error)
+            length = None if enclosure.length is None else enclosure.length + length_of(result.error)
+            enclosure = enclosure._replace(radius=enclosure.radius + result.error, length=length)
         state.directions = max(state.directions, enclosure.slopes.shape[1])
         state.steps[node.name] = result.step
         state.largest.pop(node.name, None)

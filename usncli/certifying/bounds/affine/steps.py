@@ -146,7 +146,8 @@ class ReluStep(DiagonalStep):
         slope, half = flattened(self.slopes[0], 1), self.radius
         assert half is not None
         undecided = (flattened(half, 1) != 0).any(dim=0).nonzero().squeeze(1)
-        parts = zip(self.given, (1, 2, 1), strict=True)
+        whole = self.given
+        parts = ((whole.centre, 1), (whole.slopes, 2), (whole.radius, 1))
         given = Enclosure(*(self._at(part, axes, undecided) for part, axes in parts))
         slope = slope[:, undecided].unsqueeze(2)
         lower, upper = cells.intervals(given)

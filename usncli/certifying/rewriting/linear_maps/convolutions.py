@@ -10,6 +10,7 @@ from math import prod
 from torch import Tensor
 from torch.nn import functional
 
+from usncli.certifying.rewriting.linear_maps.norms import convolution_norm
 from usncli.certifying.rewriting.linear_maps.weighted import Weighted
 
 _CONVOLVE: Mapping[int, Callable[..., Tensor]] = {
@@ -85,6 +86,14 @@ class Convolution(Weighted):
         """Return the numbers along the weight's first axis."""
         return numbers.reshape(-1, *[1] * (self.weight.dim() - 1))
 
+    def row_norms(self) -> Tensor:
+        """Return the norms of the kernels, one an output channel; at the border rows are shorter."""
+        return self.weight.double().flatten(1).square().sum(dim=1).sqrt().reshape(self.channel_shape)
+
+    def spectral_norm(self) -> float:
+        """Return at least the norm of the convolution of inputs of any size."""
+        return convolution_norm(self.weight, self.geometry.stride, self.geometry.dilation, self.geometry.groups)
+
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return the transposed convolution, as large as the input."""
         shape, weight = self.geometry, self.form("weight", cotangents)
@@ -133,6 +142,10 @@ class TransposedConvolution(Weighted):
         groups, inputs = self.geometry.groups, self.weight.shape[0]
         of_group = numbers.reshape(groups, 1, -1).expand(-1, inputs // groups, -1)
         return of_group.reshape(inputs, -1, *[1] * (self.weight.dim() - 2))
+
+    def spectral_norm(self) -> float:
+        """Return at least the norm of the convolution that this is the transpose of."""
+        return convolution_norm(self.weight, self.geometry.stride, self.geometry.dilation, self.geometry.groups)
 
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return the convolution."""

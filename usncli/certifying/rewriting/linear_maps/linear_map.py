@@ -21,9 +21,24 @@ coefficient that the format cannot hold, which every use rounds once.
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class Norms(NamedTuple):
+    """Upper bounds of 2-norms of a map's linear part L.
+
+    Attributes:
+        rows: of each row, broadcastable to the output's shape without its batch, float64.
+        whole: of L, its largest singular value.
+        absolute: of |L|.
+    """
+
+    rows: Tensor
+    whole: float
+    absolute: float
 
 
 class LinearMap(nn.Module):
@@ -55,6 +70,7 @@ class LinearMap(nn.Module):
         self.register_buffer("shift", shift)
         self.register_buffer("magnitude", shift.abs() if magnitude is None and shift is not None else magnitude)
         self._forms: dict[tuple[str, torch.dtype, torch.device, bool], Tensor] = {}
+        self._norms: dict[tuple[torch.Size, torch.device], Norms] = {}
 
     @abstractmethod
     def linear(self, values: Tensor) -> Tensor:
@@ -72,6 +88,32 @@ class LinearMap(nn.Module):
         """Return L values + s."""
         result = self.linear(values)
         return result if self.shift is None else result + self.form("shift", values)
+
+    def row_norms(self) -> Tensor | None:
+        """Return upper bounds of the rows' 2-norms, see `Norms.rows`; None where the map knows no better than sums."""
+        return None
+
+    def spectral_norm(self) -> float:
+        """Return an upper bound of L's largest singular value; infinity where the map knows none of its own."""
+        return torch.inf
+
+    def norms(self, shape: torch.Size, device: torch.device) -> Norms:
+        """Return upper bounds of 2-norms for inputs of a shape without its batch; they are computed once.
+
+        Whatever the map, ``||L||_2`` is at most the square root of the largest row sum times the largest column sum of
+        |L| (Schur's test).
+        """
+        key = (shape, device)
+        if key not in self._norms:
+            ones = torch.ones(1, *shape, dtype=torch.float64, device=device)
+            # Once outside of differentiation, which would leave its own tensors among the forms.
+            sums = self.absolute(ones)
+            (column_sums,) = torch.func.vjp(self.absolute, ones)[1](torch.ones_like(sums))
+            schur = float((sums.amax() * column_sums.amax()).sqrt()) * (1 + 1e-9)
+            rows = self.row_norms()
+            rows = sums[0] if rows is None else rows
+            self._norms[key] = Norms(rows * (1 + 1e-9), min(schur, self.spectral_norm()), schur)
+        return self._norms[key]
 
     def form(self, name: str, like: Tensor, *, absolute: bool = False) -> Tensor:
         """Return one of the map's buffers, or its absolute values, in the precision of ``like``; each is made once."""

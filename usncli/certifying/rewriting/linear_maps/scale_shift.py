@@ -31,6 +31,10 @@ class ScaleShift(LinearMap):
         super().__init__(coefficient_terms + (1 if shift is None else 2), shift, magnitude, coefficient_terms + 1)
         self.register_buffer("scale", scale)
 
+    def row_norms(self) -> Tensor:
+        """Return the scale's absolute values."""
+        return self.scale.double().abs()
+
     def linear(self, values: Tensor) -> Tensor:
         """Return the scaled values."""
         return values * self.form("scale", values)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from usncli.certifying.rewriting.linear_maps.linear_map import LinearMap, roundings
+from usncli.certifying.rewriting.linear_maps.norms import matrix_norm
 from usncli.certifying.rewriting.linear_maps.scale_shift import ScaleShift
 
 
@@ -54,7 +55,7 @@ class Weighted(LinearMap):
         merged.weight = self.weight * self.by_channel(factor.flatten())
         merged.shift = _sum(None if self.shift is None else factor * self.shift, shift)
         merged.magnitude = _sum(None if self.magnitude is None else factor.abs() * self.magnitude, magnitude)
-        merged._forms = {}
+        merged._forms, merged._norms = {}, {}
         merged.terms, merged.back_terms = self.terms + scale.terms, self.back_terms + scale.back_terms
         return merged
 
@@ -95,6 +96,14 @@ class Linear(Weighted):
     def by_channel(self, numbers: Tensor) -> Tensor:
         """Return the numbers as a column."""
         return numbers.unsqueeze(1)
+
+    def row_norms(self) -> Tensor:
+        """Return the norms of the weight's rows."""
+        return self.weight.double().square().sum(dim=1).sqrt()
+
+    def spectral_norm(self) -> float:
+        """Return at least the weight's largest singular value."""
+        return matrix_norm(self.weight.double())
 
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return ``cotangents weight``."""

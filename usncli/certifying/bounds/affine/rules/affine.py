@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned
-from usncli.certifying.bounds.affine.rounding import CENTRE, UNDERFLOW, gamma, unit_roundoff
+from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned, flattened, length_of
+from usncli.certifying.bounds.affine.rounding import CENTRE, SUMMED, UNDERFLOW, gamma, unit_roundoff
 from usncli.certifying.bounds.affine.rules.operation import SPARE, Operation, Result
 from usncli.certifying.bounds.affine.steps import AffineStep, ConcatenationStep, SignedSumStep
 from usncli.certifying.rewriting.linear_maps import LinearMap
@@ -26,14 +26,39 @@ def affine(operation: Operation) -> Result:
     if not layer.terms and not layer.back_terms:
         # Values are copied; nothing is rounded.
         step = AffineStep(operation.sources, shift, None, layer)
-        return Result(Enclosure(centre, slopes, layer.absolute(given.radius)), step)
+        radius = layer.absolute(given.radius)
+        copies = layer.norms(given.centre.shape[1:], given.centre.device).whole
+        length = given.error_length() * (copies * (1 + SUMMED))
+        return Result(Enclosure(centre, slopes, radius, length), step)
     loss = gamma(layer.terms + SPARE + slopes.shape[1], operation.working)
     executed = gamma(layer.terms, operation.executed)
     sizes = _sizes(layer, operation.size())
     radius = layer.absolute(torch.add(given.radius, given.slopes.abs().sum(dim=1), alpha=loss))
-    radius = radius.mul_(1 + 2 * loss).add_(sizes, alpha=gamma(layer.terms + SPARE, CENTRE) + executed).add_(UNDERFLOW)
+    own = sizes * (gamma(layer.terms + SPARE, CENTRE) + executed) + UNDERFLOW
+    radius = radius.mul_(1 + 2 * loss).add_(own)
+    radius, length = _shortened(layer, given, radius, own, loss)
     charged = sizes * (gamma(layer.back_terms + SPARE, operation.working) + executed) + UNDERFLOW
-    return Result(Enclosure(centre, slopes, radius), AffineStep(operation.sources, shift, charged, layer))
+    return Result(Enclosure(centre, slopes, radius, length), AffineStep(operation.sources, shift, charged, layer))
+
+
+def _shortened(layer: LinearMap, given: Enclosure, radius: Tensor, own: Tensor, loss: float) -> tuple[Tensor, Tensor]:
+    """Return the radii that both norms of the error allow after a map, and the error's length.
+
+    An error e becomes L e, whose entries are at most the rows' norms times ||e|| (Cauchy and Schwarz). What the slopes
+    S lose, at most ``loss |L| sum_d |S_d|``, is bounded likewise; ``own`` is what the map itself rounds off.
+    """
+    norms = layer.norms(given.centre.shape[1:], given.centre.device)
+    before = given.error_length()
+    # Twice, and the spare factors, for the rounding of the slopes' own lengths and of these few operations.
+    lost = sum(length_of(given.slopes[:, direction]) for direction in range(given.slopes.shape[1])) * (2 * loss)
+    length = (before * norms.whole + lost * norms.absolute + length_of(own)) * (1 + SUMMED)
+    units = 1 + 8 * unit_roundoff(radius.dtype)
+    reach = ((before + lost) * (1 + SUMMED)).to(radius.dtype) * units
+    rows = norms.rows.to(radius.dtype) * units
+    if not bool((reach * rows.amax() < flattened(radius, 1).amax(dim=1)).any()):
+        return radius, length
+    by_length = (own + rows * reach.view(-1, *[1] * (radius.dim() - 1))) * units
+    return torch.minimum(radius, by_length), length
 
 
 def _each_direction(function: Callable[[Tensor], Tensor], slopes: Tensor) -> Tensor:
@@ -56,11 +81,12 @@ def signed_sum(operation: Operation, sign: float) -> Result:
     first, second = operation.inputs
     slopes = torch.add(*aligned(first.slopes, second.slopes), alpha=sign)
     sizes = operation.size(0) + operation.size(1)
-    radius = (first.radius + second.radius).mul_(1 + 4 * operation.working)
-    radius = radius.add_(slopes.abs().sum(dim=1), alpha=SPARE * operation.working)
-    radius = radius.add_(sizes, alpha=SPARE * CENTRE + 2 * operation.executed).add_(UNDERFLOW)
+    own = sizes * (SPARE * CENTRE + 2 * operation.executed) + UNDERFLOW
+    lost = slopes.abs().sum(dim=1).mul_(SPARE * operation.working).add_(own)
+    length = first.error_length() + second.error_length() + length_of(lost)
+    radius = (first.radius + second.radius).mul_(1 + 4 * operation.working).add_(lost)
     charged = sizes * (SPARE * operation.working + 2 * operation.executed) + UNDERFLOW
-    enclosure = Enclosure(torch.add(first.centre, second.centre, alpha=sign), slopes, radius)
+    enclosure = Enclosure(torch.add(first.centre, second.centre, alpha=sign), slopes, radius, length)
     return Result(enclosure, SignedSumStep(operation.sources, None, charged, sign))
 
 

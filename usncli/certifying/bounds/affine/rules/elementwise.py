@@ -44,7 +44,9 @@ def relu(operation: Operation) -> Result:
     sizes = upper + slope * given.spread() if operation.refined else upper
     error = torch.add(half, sizes, alpha=SPARE * operation.working).add_(UNDERFLOW)
     error = torch.where(crossing, error, torch.zeros_like(error))
-    enclosure = Enclosure(given.centre * slope + half, given.slopes * slope.unsqueeze(1), given.radius * slope)
+    # No slope exceeds 1, so no error grows.
+    slopes, radius = given.slopes * slope.unsqueeze(1), given.radius * slope
+    enclosure = Enclosure(given.centre * slope + half, slopes, radius, given.length)
     step = ReluStep(operation.sources, half, error, (slope,), (slope.shape[1:],), given, (lower, upper), centred=True)
     # The middle of the enclosure's own interval goes to a place between 0 and u.
     largest = None if operation.refined else operation.over_pieces(upper.clamp(min=0)) * (1 + 8 * operation.working)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.bounds.affine.enclosure import Enclosure, aligned, flattened
-from usncli.certifying.bounds.affine.rounding import CENTRE, unit_roundoff
+from usncli.certifying.bounds.affine.rounding import CENTRE, SUMMED, unit_roundoff
 from usncli.certifying.bounds.affine.steps import DiagonalStep, Step
 from usncli.certifying.bounds.method import Arithmetic
 
@@ -129,4 +129,15 @@ def diagonal(operation: Operation, slopes: tuple[Tensor, ...], shift: Tensor, er
     error = errors.own + errors.moved * (SPARE * operation.working) + errors.sizes * (SPARE * CENTRE)
     charged = errors.own + errors.sizes * (SPARE * operation.working)
     step = DiagonalStep(operation.sources, shift, charged, slopes, shapes)
-    return Result(Enclosure(centre, directions, radius), step, error)
+    return Result(Enclosure(centre, directions, radius, _length(operation, slopes, shapes)), step, error)
+
+
+def _length(operation: Operation, slopes: tuple[Tensor, ...], shapes: tuple[torch.Size, ...]) -> Tensor | None:
+    """Return at least the 2-norm of the sum of slopes times errors; None where a factor is broadcast."""
+    if any(slope.shape[1:] != shape for slope, shape in zip(slopes, shapes, strict=True)):
+        return None
+    lengths = [
+        given.error_length() * flattened(slope.abs(), 1).amax(dim=1).double()
+        for given, slope in zip(operation.inputs, slopes, strict=True)
+    ]
+    return torch.stack(lengths).sum(dim=0) * (1 + SUMMED)
