@@ -88,7 +88,7 @@ def efficientnet() -> nn.Module:
 ARCHITECTURES: Mapping[str, Architecture] = {
     "cnn7, 64 to 128 channels": Architecture(lambda: zoo.cnn7(width=4), Task.KEYPOINTS, 200, "brightness=0.02"),
     "torchvision resnet18": Architecture(
-        lambda: torchvision.models.resnet18(num_classes=2 * KEYPOINTS), Task.KEYPOINTS, 300, "brightness=0.005"
+        lambda: torchvision.models.resnet18(num_classes=2 * KEYPOINTS), Task.KEYPOINTS, 300, "brightness=0.002"
     ),
     "torchvision mobilenet v3 small": Architecture(
         lambda: torchvision.models.mobilenet_v3_small(num_classes=2 * KEYPOINTS),

@@ -72,6 +72,7 @@ class Convolution(Weighted):
         back = channels // geometry.groups * geometry.shifts(kernel)
         super().__init__(weight, bias, channels, weight[0].numel(), back)
         self.geometry = geometry
+        self._input_sizes = tuple(input_sizes)
         reached = geometry.spread_outputs(geometry.outputs(input_sizes, kernel), kernel)
         # Values at the far end that no window reaches, less than a stride of them.
         self._unread = tuple(size - least for size, least in zip(input_sizes, reached, strict=True))
@@ -91,8 +92,9 @@ class Convolution(Weighted):
         return self.weight.double().flatten(1).square().sum(dim=1).sqrt().reshape(self.channel_shape)
 
     def spectral_norm(self) -> float:
-        """Return at least the norm of the convolution of inputs of any size."""
-        return convolution_norm(self.weight, self.geometry.stride, self.geometry.dilation, self.geometry.groups)
+        """Return at least the norm of the convolution."""
+        shape = self.geometry
+        return convolution_norm(self.weight, self._input_sizes, shape.stride, shape.dilation, shape.groups)
 
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return the transposed convolution, as large as the input."""
@@ -145,7 +147,10 @@ class TransposedConvolution(Weighted):
 
     def spectral_norm(self) -> float:
         """Return at least the norm of the convolution that this is the transpose of."""
-        return convolution_norm(self.weight, self.geometry.stride, self.geometry.dilation, self.geometry.groups)
+        shape = self.geometry
+        spread = shape.spread_outputs(self._input_sizes, self.weight.shape[2:])
+        sizes = [size + more for size, more in zip(spread, self.output_padding, strict=True)]
+        return convolution_norm(self.weight, sizes, shape.stride, shape.dilation, shape.groups)
 
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return the convolution."""
