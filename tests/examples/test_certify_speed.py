@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,6 @@ from usncli.perturbing import Boxes, parse_range
 from usncli.types import Task
 
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-MODULES = ("baseline", "certify_speed", "cutting", "stock_lirpa", "subjects")
-
-
-@pytest.fixture(scope="module")
-def load() -> Iterator[Callable[[str], Any]]:
-    """Return a function that imports one of the benchmark's modules, as running the script does."""
-    import importlib
-    import sys
-
-    sys.path.insert(0, str(FOLDER))
-    yield importlib.import_module
-    sys.path.remove(str(FOLDER))
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 class PoolAndSkip(nn.Module):
@@ -156,11 +142,12 @@ def test_the_benchmark_runs(
     preprocessing = Preprocessing(16, 16, mean=(0.45,), std=(0.25,))
 
     def tiny(source: Any) -> Any:
-        network = subjects.trained("tiny", lambda: zoo.cnn7(size=16, width=0.25), lambda network, steps: None, source)
+        network = subjects.trained(
+            "tiny", lambda: zoo.cnn7(size=16, width=0.25), lambda network, steps: None, source, 1
+        )
         return subjects.subject("tiny", network, zoo.aircraft(2, 16, seed=1), preprocessing, 2.0)
 
     monkeypatch.setattr(speed, "SUBJECTS", {"tiny": tiny})
-    monkeypatch.setitem(subjects.STEPS, "tiny", 1)
     out = tmp_path / "rows.jsonl"
     given = ["--networks", "tiny", "--perturb", "brightness=0.01", "--images", "1", "--limit", "20"]
     (row,) = speed.main([*given, "--cache", str(tmp_path / "cache"), "--out", str(out)])
