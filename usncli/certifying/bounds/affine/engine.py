@@ -88,7 +88,7 @@ class AffineEngine:
             pieces = promising[start : start + at_once]
             pieces = pieces[extents[pieces] <= 0.51 * self._open_despite_symbols]
             if len(pieces):
-                self._try_symbols(work, pieces, float(extents[pieces].max()), bounds, passes)
+                self._try_symbols(work, pieces, extents, bounds, passes)
         if self._closed_by_symbols > 0:
             # Halving will do, or half of the pieces would have been closed.
             share = share.clamp(min=HALVED)
@@ -103,23 +103,34 @@ class AffineEngine:
         chosen = (far.any(dim=1) & ~fails).nonzero().squeeze(1)
         return chosen[extents[chosen].argsort(stable=True)]
 
-    def _try_symbols(self, work: Work, pieces: Tensor, extent: float, bounds: Tensor, passes: Tensor) -> None:
-        """Bound some pieces with every error kept apart, in place, and remember whether that closed them."""
+    def _try_symbols(self, work: Work, pieces: Tensor, extents: Tensor, bounds: Tensor, passes: Tensor) -> None:
+        """Bound some pieces with every error kept apart, in place, and remember for pieces of what size that paid.
+
+        One piece that has too many errors, as where many pixels begin to be clipped, says nothing of the others.
+        """
+        self._keep_apart(work, pieces, bounds, passes)
+        closed = (work.proved(bounds) | ~work.wanted)[pieces].all(dim=1)
+        if bool(closed.any()):
+            self._closed_by_symbols = max(self._closed_by_symbols, float(extents[pieces[closed]].max()))
+        else:
+            extent = float(extents[pieces].max())
+            self._open_despite_symbols = min(self._open_despite_symbols, extent)
+            self._closed_by_symbols = min(self._closed_by_symbols, 0.51 * extent)
+
+    def _keep_apart(self, work: Work, pieces: Tensor, bounds: Tensor, passes: Tensor) -> None:
+        """Bound pieces with every error kept apart, in place; those whose errors are too many stay as they were."""
         some = work.pieces(pieces)
         try:
             batch = Batch(self._bounder, from_lines(some.images, torch.float64), work.dimension, symbols=True)
         except TooManyErrorsError:
-            self._open_despite_symbols = min(self._open_despite_symbols, extent)
             passes[pieces] += FAILED
+            if len(pieces) > 1:
+                for half in pieces.chunk(2):
+                    self._keep_apart(work, half, bounds, passes)
             return
         found = batch.tighten(some, batch.bounds(some.rows))
         bounds[pieces] = torch.fmax(bounds[pieces], found)
         passes[pieces] += batch.passes.to(self.device)
-        if bool((some.proved(bounds[pieces]) | ~some.wanted).all()):
-            self._closed_by_symbols = max(self._closed_by_symbols, extent)
-        else:
-            self._open_despite_symbols = min(self._open_despite_symbols, extent)
-            self._closed_by_symbols = min(self._closed_by_symbols, 0.51 * extent)
 
     def crossing_relus(self, images: Lines) -> Tensor:
         """Return how many activations' inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""

@@ -14,6 +14,10 @@ from usncli.certifying.bounds.affine.state import State
 from usncli.certifying.bounds.method import Arithmetic
 
 
+SMALL = 8.0
+"""Errors of at most so many times a piece's largest radius are not kept apart."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to run a forward pass.
@@ -71,8 +75,7 @@ def _run(network: fx.GraphModule, nodes: Sequence[fx.Node], state: State, settin
         if result.error is not None and settings.symbols:
             enclosure = with_symbols(enclosure, result.error, state.directions, settings.symbols)
         elif result.error is not None:
-            length = None if enclosure.length is None else enclosure.length + length_of(result.error)
-            enclosure = enclosure._replace(radius=enclosure.radius + result.error, length=length)
+            enclosure = with_errors(enclosure, result.error)
         state.directions = max(state.directions, enclosure.slopes.shape[1])
         state.steps[node.name] = result.step
         state.largest.pop(node.name, None)
@@ -99,8 +102,17 @@ def _meets_itself(node: fx.Node) -> bool:
     return sum(sources_of(user).count(node.name) for user in node.users) > 1
 
 
+def with_errors(enclosure: Enclosure, own: Tensor) -> Enclosure:
+    """Add an error radius ``(pieces, *shape)`` to an enclosure."""
+    length = None if enclosure.length is None else enclosure.length + length_of(own)
+    return enclosure._replace(radius=enclosure.radius + own, length=length)
+
+
 def with_symbols(enclosure: Enclosure, own: Tensor, directions: int, most: int) -> Enclosure:
     """Add an error radius to an enclosure, each error as a direction of its own.
+
+    Errors about as small as what is in the radius anyway stay there: where a picture is flat, all windows of a maximum
+    have ties, whose errors are nothing but rounding, and there are thousands of them.
 
     Kept as a direction e in [-1, 1] with the error as slope, an error passes later layers like theta does and cancels
     where it meets itself; as radius it would grow by |W| in every layer. Directions are numbered over the whole
@@ -115,6 +127,10 @@ def with_symbols(enclosure: Enclosure, own: Tensor, directions: int, most: int) 
     Raises:
         TooManyErrorsError: there would be more.
     """
+    floor = flattened(enclosure.radius, 1).amax(dim=1).view(-1, *[1] * (own.dim() - 1))
+    small = own <= SMALL * floor
+    if bool((small & (own != 0)).any()):
+        enclosure, own = with_errors(enclosure, torch.where(small, own, 0.0)), torch.where(small, 0.0, own)
     flat = flattened(own, 1)
     # An error that is not a number counts, so that it is never dropped.
     count = int((flat != 0).sum(dim=1).max())
