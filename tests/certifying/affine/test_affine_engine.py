@@ -11,14 +11,17 @@ import pytest
 import torch
 from containment import (
     EVERYTHING,
+    cells_of,
     centre_values,
     coordinate_rows,
+    forward_state,
     output_rows,
     rows_excess,
     sampled,
+    state_excess,
     work_of,
 )
-from random_networks import SHAPE, Sketch, random_lines, random_network
+from random_networks import SHAPE, Sketch, one_operation, random_lines, random_network
 from torch import fx
 
 from usncli.certifying.bounds.affine import batch
@@ -299,3 +302,29 @@ def test_a_piece_that_does_not_move_is_bounded() -> None:
         proved = engine_of(network, effort=Effort()).lower_bounds(work).lower > 0
         assert bool(proved.all()) == (shift > 0)
         assert bool(proved.any()) == (shift > 0)
+
+
+def test_ties_on_a_flat_picture_are_no_errors_to_keep_apart() -> None:
+    network = one_operation("maximum over windows")
+    flat = torch.full((1, *SHAPE), 0.3, dtype=torch.float64)
+    slope = torch.full((1, 1, *SHAPE), 1e-3, dtype=torch.float64)
+    lines = Lines(slope, flat, slope, flat)
+    state = forward_state(network, lines, working=torch.float64, symbols=1000)
+    assert max(given.slopes.shape[1] for given in state.enclosures.values()) < 20
+    samples = sampled(network, lines, 0, 50)
+    assert max(state_excess(state, 0, samples, cells_of(1)).values()) <= 0
+
+
+def test_a_piece_with_too_many_errors_spoils_no_other() -> None:
+    """Pieces alone or beside one whose activations nearly all cross end the same."""
+    network = random_network(5)
+    engine = engine_of(network, effort=replace(EVERYTHING, symbols=4, hopeless=2.0))
+    lines = random_lines(5, (1e-7, 1e-7, 3.0, 1e-7))
+    outputs = engine._bounder.plan.sizes[engine._bounder.plan.nodes[-1]]
+    rows = output_rows(outputs, 4)
+    work = work_of(lines, rows, centre_values(network, lines, rows), 1)
+    bounds, passes = torch.full_like(work.centre, -torch.inf), torch.zeros(4, dtype=torch.float64)
+    with torch.no_grad():
+        engine._keep_apart(work, torch.arange(4), bounds, passes)
+    assert torch.isfinite(bounds[[0, 1, 3]]).all()
+    assert torch.isinf(bounds[2]).all()

@@ -13,7 +13,6 @@ from usncli.certifying.bounds.affine.rules.table import apply_rule, sources_of
 from usncli.certifying.bounds.affine.state import State
 from usncli.certifying.bounds.method import Arithmetic
 
-
 SMALL = 8.0
 """Errors of at most so many times a piece's largest radius are not kept apart."""
 
