@@ -20,10 +20,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from architectures import ARCHITECTURES
@@ -33,6 +34,8 @@ from usncli.certifying.bounds.method import Arithmetic, Engine
 from usncli.certifying.certify import certify
 from usncli.certifying.options import CertifyOptions
 from usncli.perturbing import parse_range
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def cost(name: str, arithmetic: Arithmetic, settings: Settings) -> Cost:
     )
 
 
-def alone(function, *given):  # type: ignore[no-untyped-def]
+def alone(function: Callable[..., Answer], *given: object) -> Answer:
     """Call a function in a new process, whose memory nothing else has used."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *given).result()

@@ -366,7 +366,8 @@ def _replaced(given: Enclosure, new: Enclosure, pieces: Tensor, rows: Tensor) ->
     lost = (rounded.double() - new.slopes).abs().sum(dim=1)
     new_radius = ((new.radius + lost) * (1 + 4 * unit_roundoff(working))).to(working)
     better = new_radius + rounded.abs().sum(dim=1) < flattened(given.spread(), 1)[at]
-    length = None if given.length is None else given.length.index_add(0, pieces, length_of(new_radius * better))
+    added = length_of(torch.where(better, new_radius, 0.0))
+    length = None if given.length is None else given.length.index_add(0, pieces, added)
     rounded = torch.nn.functional.pad(rounded, [0, 0, 0, directions - rounded.shape[1]]).transpose(1, 2)
     centre = centre.index_put(at, torch.where(better, new.centre, centre[at]))
     radius = radius.index_put(at, torch.where(better, new_radius, radius[at]))

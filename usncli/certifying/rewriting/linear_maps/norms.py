@@ -66,7 +66,7 @@ def convolution_norm(
             points = torus
         else:
             margin /= math.cos(math.pi * (positions - 1) / 2 / points)
-        # The last axis is first summed, and real weights make frequencies w and -w alike.
+        # Real weights make frequencies w and -w alike, so half of the first axis' will do.
         matrices = _transformed(matrices, 3 + axis, points, half=axis == 0)
     return matrix_norm(matrices.flatten(3).permute(0, 3, 1, 2)) * margin
 
