@@ -23,6 +23,7 @@ from usncli.certifying.rewriting.linear_maps import (
     TransposedConvolution,
 )
 from usncli.certifying.rewriting.linear_maps.convolutions import Geometry
+from usncli.certifying.rewriting.linear_maps.weighted import Weighted
 
 NAMES = [name for name in {**CASES, **FULL_CASES} if name not in ("resnet18", "heatmaps")]
 SINGLE = 2.0**-24
@@ -128,6 +129,21 @@ def test_executing_a_map_stays_within_its_terms(name: str) -> None:
         absolute = vjp(layer.absolute, values.double(), cotangents.double().abs())
         difference = (back.double() - layer.transposed(cotangents.double())).abs()
         assert bool((difference <= gamma(layer.back_terms) * absolute).all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_more_terms_are_counted_than_there_are(name: str) -> None:
+    generator = torch.Generator().manual_seed(4)
+    for layer, shape in maps(name):
+        marked = (torch.rand(2, *shape, generator=generator) < 0.6).float()
+        units = torch.eye(shape.numel(), dtype=torch.float64).reshape(-1, *shape)
+        reads = (layer.linear(units) != 0).float()
+        own = torch.einsum("bi,i...->b...", marked.flatten(1), reads)
+        counted = layer.counted(marked).expand(own.shape)
+        assert bool((counted <= own).all())
+        if isinstance(layer, Weighted):
+            assert torch.equal(counted, own)
+            assert float(layer.counted(torch.ones(1, *shape)).max()) <= layer.terms
 
 
 def vjp(function: object, values: Tensor, cotangents: Tensor) -> Tensor:

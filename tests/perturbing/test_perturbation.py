@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from perturbing_cases import EVERY, images, thetas
+from perturbing_cases import AFFINE, EVERY, images, thetas, unclipped
 
-from usncli.perturbing import Boxes, Brightness, Perturbation
+from usncli.perturbing import AffinePerturbation, Boxes, Brightness, Perturbation
 
 
 @pytest.mark.parametrize("perturbation", EVERY, ids=str)
@@ -76,6 +76,26 @@ def test_perturbing_leaves_its_arguments_alone(perturbation: Perturbation) -> No
 def test_wrong_shapes_and_dtypes_are_refused(x: torch.Tensor, theta: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Brightness()(x, theta)
+
+
+@pytest.mark.parametrize("perturbation", [*EVERY, *(unclipped(perturbation) for perturbation in AFFINE)], ids=str)
+def test_execution_in_float32_stays_within_its_units(perturbation: Perturbation) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 3, 16, 16, generator=generator)
+    for width in (0.05, 0.3):
+        identity, limits = torch.tensor(perturbation.identity), torch.tensor(perturbation.limits)
+        lower, upper = ((identity + sign * width).clamp(*limits.T).double() for sign in (-1, 1))
+        theta = lower + torch.rand(200, len(lower), generator=generator, dtype=torch.float64) * (upper - lower)
+        exact = perturbation.expand(x.double(), theta)
+        executions = [perturbation.expand(x, theta.float())]
+        if isinstance(perturbation, AffinePerturbation):
+            form, amounts = perturbation.affine(x.unsqueeze(1)), theta.float()[..., None, None, None].unbind(-4)
+            value = sum((a * d for a, d in zip(amounts, form.directions, strict=True)), form.offset)
+            executions.append((value.clamp(0, 1) if perturbation.clip else value).flatten(0, 1))
+        units = perturbation.units(lower.tolist(), upper.tolist())
+        worst = max(float((executed.double() - exact).abs().max()) for executed in executions) * 2.0**24
+        # The account is honest, and not far from what happens.
+        assert worst <= units <= 20 * worst
 
 
 @pytest.mark.parametrize(

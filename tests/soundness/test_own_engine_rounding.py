@@ -40,12 +40,13 @@ from usncli.certifying.bounds.affine.backward import Found
 from usncli.certifying.bounds.affine.engine import AffineEngine
 from usncli.certifying.bounds.affine.plan import make_plan
 from usncli.certifying.bounds.affine.rounding import gamma
+from usncli.certifying.bounds.affine.state import State
 from usncli.certifying.bounds.engine import Work
 from usncli.certifying.bounds.method import Arithmetic, Engine
 from usncli.certifying.bounds.rows import Rows
 from usncli.certifying.rewriting import Vocabulary, rewrite
 from usncli.certifying.rewriting.activation import Function
-from usncli.certifying.rewriting.linear_maps import Linear, LinearMap
+from usncli.certifying.rewriting.linear_maps import Linear, LinearMap, Weighted
 from usncli.exporting.export import export
 from usncli.exporting.runtime import run_onnx
 from usncli.perturbing import Lines, parse_range
@@ -331,6 +332,38 @@ def in_single_precision(network: fx.GraphModule) -> fx.GraphModule:
         if isinstance(layer, LinearMap):
             layer._forms = {}
     return single
+
+
+def mostly_dead() -> fx.GraphModule:
+    """Return 200 ReLUs of which 190 are 0 for every image, summed up."""
+    generator = torch.Generator().manual_seed(0)
+    first, last = nn.Linear(9, 200), nn.Linear(200, 3)
+    with torch.no_grad():
+        for layer in (first, last):
+            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
+        first.bias.fill_(-1000.0)[:10] = 1000.0
+    module = nn.Sequential(nn.Flatten(), first, nn.ReLU(), last)
+    return rewrite(captured(module, SMALL), torch.rand(1, *SMALL), torch.float64, Vocabulary.FULL)
+
+
+def test_zeros_round_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, lines = mostly_dead(), random_lines(0, (0.0,), shape=SMALL)
+    inputs = lines.lower.float()
+    exact = Lines(lines.lower_slope, inputs.double(), lines.lower_slope, inputs.double())
+
+    def bounded_in_float32() -> State:
+        return forward_state(network, exact, working=torch.float64, arithmetic=Arithmetic.FLOAT32)
+
+    state = bounded_in_float32()
+    for seed in range(30):
+        values = summed_in_some_order(network, inputs[0].numpy(), np.random.default_rng(seed))
+        alone = {name: torch.from_numpy(np.array(value)).double().unsqueeze(0) for name, value in values.items()}
+        assert wrong(state_excess(state, 0, Samples(torch.zeros(1, 1).double(), alone), cells_of(1))) == {}
+    output = list(state.enclosures)[-1]
+    monkeypatch.setattr(LinearMap, "counted", lambda self, marked: marked.new_zeros(()))
+    monkeypatch.delattr(Weighted, "counted")
+    every_term = bounded_in_float32().enclosures[output].radius
+    assert bool((state.enclosures[output].radius < every_term / 2).all())
 
 
 def test_executions_leave_the_enclosures_of_exact_arithmetic() -> None:

@@ -106,19 +106,21 @@ class ImageProblem:
     def lines(self, boxes: Boxes) -> Lines:
         """Return lines of the network's normalised input over pieces of theta."""
         boxes = Boxes(boxes.lower.to(self.image.device), boxes.upper.to(self.image.device))
-        lines = self.problem.normalised(self.region.perturbation.enclosure(self.image, boxes))
-        return apart(lines, self._executed_input()) if self.problem.executed else lines
+        images = self.region.perturbation.enclosure(self.image, boxes)
+        lines = self.problem.normalised(images)
+        return apart(lines, self._executed_input(images)) if self.problem.executed else lines
 
-    def _executed_input(self) -> Tensor:
-        """Return by how much the executed network's input may miss the exact one, ``(1, channels, 1, 1)``.
+    def _executed_input(self, images: Lines) -> Tensor:
+        """Return by how much the executed network's input may miss the exact one, ``(pieces, *image)``.
 
-        Perturbing takes fewer than eight operations on numbers of at most 4 (1 + |theta|), of which the rounding of
-        theta is one; subtracting the mean and dividing round three times more, of at most 2 (1 + |theta|) + |mean|.
+        Perturbing may miss a pixel by `Perturbation.units`. Subtracting the mean and dividing, or scaling and shifting
+        by rounded numbers, rounds four times or less, of at most ``|pixel| + |mean|``.
         """
-        pipeline = self.problem.pipeline
+        pipeline, region = self.problem.pipeline, self.region
         mean, std = pipeline.mean.to(self.image), pipeline.std.to(self.image)
-        reach = 1 + max(abs(end) for end in (*self.region.lower, *self.region.upper))
-        return self.problem.executed * (64 * reach + 16 * mean.abs()) / std
+        sizes = torch.maximum(images.maximum().abs(), images.minimum().abs()) + mean.abs()
+        units = region.perturbation.units(region.lower, region.upper)
+        return self.problem.executed * (1 + 2.0**-10) * (units + 4 * sizes) / std
 
 
 def make_problem(pipeline: Pipeline, options: CertifyOptions) -> BoundingProblem:

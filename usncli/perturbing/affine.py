@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,6 +52,16 @@ class AffinePerturbation(Perturbation):
             constant = direction.dim() == 0
             images = images + amount * direction if constant else torch.addcmul(images, amount, direction)
         return images
+
+    def units(self, lower: Sequence[float], upper: Sequence[float]) -> float:
+        """Return the units of ``images + sum_i (theta_i - identity_i) d_i``, or of ``offset + sum_i theta_i d_i``.
+
+        With ``b_i`` the largest of ``|theta_i|`` and ``|theta_i - identity_i|``, and ``|d_i| <= 1``: rounding theta_i,
+        subtracting, the direction and the product lose at most ``b_i`` units each, and each sum its size.
+        """
+        ends = zip(self.identity, lower, upper, strict=True)
+        amounts = [max(abs(end) for end in (low, high, low - none, high - none)) for none, low, high in ends]
+        return 4 * sum(amounts) + len(amounts) * (1 + sum(amounts))
 
     def lines(self, image: Tensor, boxes: Boxes) -> Lines:
         """Enclose the image by the lines that it is, clipped if it is to be; see `Perturbation.lines`.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +48,17 @@ class Gamma(Perturbation):
         shift = (theta - 1.0).to(images)[..., 0, None, None, None]
         logarithm = images.clamp(min=torch.finfo(images.dtype).tiny).log()
         return images * (shift * logarithm).exp()
+
+    def units(self, lower: Sequence[float], upper: Sequence[float]) -> float:
+        """Return the units of ``x exp((g - 1) ln x)``, or of a power function within 4 units in the last place.
+
+        log and exp are trusted to 4 units in the last place, 8 u. The exponent ``z = (g - 1) ln x`` errs by 9 u of
+        itself and by ``(g + |g - 1|) u |ln x|`` for rounding and subtracting, and ``x^g |ln x|`` is at most
+        ``1 / (e g)``; exp and the product add 9 u of a result of at most 1.
+        """
+        (least,), (most,) = lower, upper
+        away = max(abs(least - 1), abs(most - 1))
+        return 9 + (10 * away + most) / (math.e * least)
 
     def lines(self, image: Tensor, boxes: Boxes) -> Lines:
         """Enclose x^g = exp(-L g) with L = -ln x; see `Perturbation.lines`.

@@ -7,6 +7,7 @@ the network's normalisation. Definition 2.3 of arXiv 2510.00083 allows any h; th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +63,18 @@ class Perturbation(ABC):
         Args:
             image: ``(1 or pieces, channels, height, width)`` in [0, 1], float64.
             boxes: the pieces, on the image's device.
+        """
+
+    @abstractmethod
+    def units(self, lower: Sequence[float], upper: Sequence[float]) -> float:
+        """Return by how many units of roundoff executing the perturbation may change a pixel, to first order.
+
+        Executed operation by operation in a floating-point format of unit roundoff u, each pixel is within so many u of
+        the exact one, clipped or not, if theta lies in the range before the format rounds it.
+
+        Args:
+            lower: least value of each parameter.
+            upper: greatest values.
         """
 
     @property

@@ -84,6 +84,17 @@ class LinearMap(nn.Module):
     def transposed(self, cotangents: Tensor) -> Tensor:
         """Return L transposed applied to ``(batch, *output)``: ``(batch, *input)``."""
 
+    def counted(self, marked: Tensor) -> Tensor:
+        """Return how many of each output's `terms` are of marked inputs, or fewer.
+
+        Args:
+            marked: ``(batch, *input)``, 1 for marked ones, else 0.
+
+        Returns:
+            Something that broadcasts against ``(batch, *output)``; 0 unless the map knows better.
+        """
+        return marked.new_zeros(())
+
     def forward(self, values: Tensor) -> Tensor:
         """Return L values + s."""
         result = self.linear(values)

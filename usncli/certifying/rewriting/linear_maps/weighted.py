@@ -75,6 +75,10 @@ class Weighted(LinearMap):
         """Return the layer's value with absolute weights, without its bias."""
         return self.apply_weight(radii, self.form("weight", radii, absolute=True))
 
+    def counted(self, marked: Tensor) -> Tensor:
+        """Return how many marked inputs each output sums."""
+        return self.apply_weight(marked, torch.ones_like(self.weight, dtype=marked.dtype))
+
 
 class Linear(Weighted):
     """A linear layer on the last axis.

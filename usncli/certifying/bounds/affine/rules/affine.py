@@ -31,8 +31,8 @@ def affine(operation: Operation) -> Result:
         length = given.error_length() * (copies * (1 + SUMMED))
         return Result(Enclosure(centre, slopes, radius, length), step)
     loss = gamma(layer.terms + SPARE + slopes.shape[1], operation.working)
-    executed = gamma(layer.terms, operation.executed)
-    sizes = _sizes(layer, operation.size())
+    largest = operation.size()
+    sizes, executed = _sizes(layer, largest), _executed(operation, largest)
     radius = layer.absolute(torch.add(given.radius, given.slopes.abs().sum(dim=1), alpha=loss))
     own = sizes * (gamma(layer.terms + SPARE, CENTRE) + executed) + UNDERFLOW
     radius = radius.mul_(1 + 2 * loss).add_(own)
@@ -74,6 +74,21 @@ def _sizes(layer: LinearMap, largest: Tensor) -> Tensor:
         sizes = sizes + layer.form("magnitude", sizes)
     # Covers the rounding of this very computation, of which no term is negative.
     return sizes * (1 + 4 * gamma(layer.terms + SPARE, unit_roundoff(sizes.dtype)))
+
+
+def _executed(operation: Operation, largest: Tensor) -> Tensor | float:
+    """Return the share of sizes that executing a map may miss, a number or ``(pieces, *shape)``.
+
+    Adding or multiplying zeros rounds nothing, whatever the order, so that only what may be other than zero counts:
+    most values that ReLUs left are none. gamma_n / n grows with n.
+    """
+    layer, roundoff = operation.layer, operation.executed
+    share = gamma(layer.terms, roundoff)
+    zero = (largest == 0).to(largest.dtype)
+    if not roundoff or not layer.terms or not bool(zero.any()):
+        return share
+    kept: Tensor = layer.terms - layer.counted(zero)
+    return kept * (share / layer.terms * (1 + 2.0**-20))
 
 
 def signed_sum(operation: Operation, sign: float) -> Result:
