@@ -14,10 +14,9 @@ import math
 import torch
 from torch import Tensor
 
+from usncli.certifying.bounds.engine import POWER
 from usncli.perturbing import Boxes
 
-POWER = 2.5
-"""Looseness falls with this power of a piece's width: 2 to 3.5 on CNN7s, more the wider the piece."""
 MOST_ALONG_ONE = 8
 """Most parts along one parameter; a prediction of more is too uncertain to be followed."""
 MOST_PARTS = 16

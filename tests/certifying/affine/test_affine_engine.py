@@ -27,7 +27,7 @@ from torch import fx
 from usncli.certifying.bounds.affine import batch
 from usncli.certifying.bounds.affine.batch import Effort, opposites
 from usncli.certifying.bounds.affine.engine import AffineEngine
-from usncli.certifying.bounds.engine import Bounded
+from usncli.certifying.bounds.engine import POWER, Bounded
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.certifying.bounds.rows import Rows
 from usncli.certifying.rewriting.activation import Function
@@ -328,3 +328,45 @@ def test_a_piece_with_too_many_errors_spoils_no_other() -> None:
         engine._keep_apart(work, torch.arange(4), bounds, passes)
     assert torch.isfinite(bounds[[0, 1, 3]]).all()
     assert torch.isinf(bounds[2]).all()
+
+
+def test_refining_alone_may_prove_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing is left to carry back."""
+    network = random_network(5)
+    engine, lines = engine_of(network), random_lines(5, (0.5, 0.5))
+    rows = output_rows(outputs_of(network), 2)
+    centre = centre_values(network, lines, rows)
+    work = work_of(lines, rows, centre, 1)
+    far_below = work._replace(threshold=centre.amin(dim=1) - 1e-3)
+    monkeypatch.setattr(batch, "CLOSE", -1.0)
+    monkeypatch.setattr(batch.Batch, "_refine_all", lambda self: True)
+    calls = []
+    original = batch.Batch.bounds
+
+    def proving_after_the_first(self: batch.Batch, rows: Rows) -> torch.Tensor:
+        calls.append(rows)
+        found = original(self, rows)
+        return found if len(calls) == 1 else torch.full_like(found, 1e6)
+
+    monkeypatch.setattr(batch.Batch, "bounds", proving_after_the_first)
+    found = engine.lower_bounds(far_below)
+    assert len(calls) == 2
+    assert bool(far_below.proved(found.lower).all())
+
+
+def test_pieces_much_wider_than_what_symbols_close_are_cut_as_their_bounds_say() -> None:
+    network = every_value(Sketch(0))
+    lines, rows = random_lines(0, (2.0,)), output_rows(4, 1)
+    centre = centre_values(network, lines, rows)
+    engine = engine_of(network, effort=Effort(symbols=0))
+    work = work_of(lines, rows, centre, 1, float(centre.min()) - 1)
+    extent = float(lines.lower_slope.abs().max())
+    shares = []
+    for closed in (0.9 * extent, 0.1 * extent, 1e-6 * extent):
+        engine._closed_by_symbols, engine._open_despite_symbols = closed, 1.01 * closed
+        share = engine.lower_bounds(work).share
+        assert share is not None
+        shares.append(float(share))
+    # Parts twice as wide as what was closed: halves at most.
+    assert shares[0] > shares[1] > shares[2]
+    assert shares[0] == pytest.approx(2.0**-POWER)

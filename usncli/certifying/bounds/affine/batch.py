@@ -27,7 +27,7 @@ from usncli.perturbing import Lines
 
 GROUP = 8
 """Pieces whose rows are carried back at once."""
-CLOSE = 0.3
+CLOSE = 0.45
 """Share of the looseness left by a row's backward pass that may stay, from which on refining layers is tried."""
 DOUBT = 0.85
 """Share of what relaxing a layer's values loses that refining it goes for."""
@@ -277,7 +277,9 @@ class Batch:
         """Group pieces by how many of their rows ``(pieces, rows)`` are carried, so that few are filled up in vain."""
         counts = carried.sum(dim=1)
         order = counts.argsort(stable=True)
-        for group in torch.split(order[counts[order] > 0], GROUP):
+        order = order[counts[order] > 0]
+        # Refining may have proved every row: splitting nothing gives one group of no piece.
+        for group in torch.split(order, GROUP) if len(order) else ():
             chosen = carried[group].to(torch.int8).argsort(dim=1, descending=True, stable=True)
             for pieces, rows in self._chunks(chosen[:, : int(counts[group].max())], 1):
                 yield group[pieces], rows

@@ -12,7 +12,7 @@ from usncli.certifying.bounds.affine.batch import Batch, Bounder, Effort
 from usncli.certifying.bounds.affine.enclosure import flattened, from_lines
 from usncli.certifying.bounds.affine.forward import TooManyErrorsError
 from usncli.certifying.bounds.affine.plan import make_plan
-from usncli.certifying.bounds.engine import Bounded, Work
+from usncli.certifying.bounds.engine import POWER, Bounded, Work
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.perturbing import Lines
 
@@ -20,8 +20,6 @@ FAILED = 3.0
 """About what an attempt with symbols costs that ends early for want of room, in passes."""
 SHARED = 1
 """Directions beyond theta's own that a forward pass without symbols carries."""
-HALVED = 0.18
-"""Share of the looseness that halving a piece leaves, about."""
 MOST_PIECES = 32
 """Pieces in a batch beyond which nothing is gained."""
 
@@ -90,8 +88,8 @@ class AffineEngine:
             if len(pieces):
                 self._try_symbols(work, pieces, extents, bounds, passes)
         if self._closed_by_symbols > 0:
-            # Halving will do, or half of the pieces would have been closed.
-            share = share.clamp(min=HALVED)
+            # Parts that symbols are known to close are narrow enough; to find larger ones, parts are twice as wide.
+            share = torch.maximum(share, (2 * self._closed_by_symbols / extents).clamp(max=0.5).pow(POWER))
         return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes, share)
 
     def _promising(self, work: Work, bounds: Tensor, extents: Tensor) -> Tensor:

@@ -82,12 +82,13 @@ def _executed(operation: Operation, largest: Tensor) -> Tensor | float:
     Adding or multiplying zeros rounds nothing, whatever the order, so that only what may be other than zero counts:
     most values that ReLUs left are none. gamma_n / n grows with n.
     """
-    layer, roundoff = operation.layer, operation.executed
+    layer: LinearMap = operation.layer
+    roundoff = operation.executed
     share = gamma(layer.terms, roundoff)
     zero = (largest == 0).to(largest.dtype)
     if not roundoff or not layer.terms or not bool(zero.any()):
         return share
-    kept: Tensor = layer.terms - layer.counted(zero)
+    kept = layer.terms - layer.counted(zero)
     return kept * (share / layer.terms * (1 + 2.0**-20))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from usncli.certifying.bounds.affine.activations import execution_error, relax
 from usncli.certifying.bounds.affine.enclosure import Enclosure
@@ -34,23 +35,31 @@ def relu(operation: Operation) -> Result:
     """
     (given,) = operation.inputs
     lower, upper = operation.range()
-    active, dead = lower >= 0, upper <= 0
-    # What is not a number is neither: it stays so, and proves nothing.
-    crossing = ~(active | dead)
-    slope = torch.where(crossing, upper / (upper - lower), active.to(lower.dtype))
-    half = torch.where(crossing, torch.maximum(-slope * lower, (1 - slope) * upper) / 2, torch.zeros_like(upper))
+    active = lower >= 0
+    # Few values cross, so what is about them alone is computed for them alone. What is not a number is neither active
+    # nor dead: it stays so, and proves nothing.
+    crossing = (~(active | (upper <= 0))).flatten().nonzero().squeeze(1)
+    low, high = lower.flatten()[crossing], upper.flatten()[crossing]
+    chord = high / (high - low)
+    off = torch.maximum(-chord * low, (1 - chord) * high) / 2
     # 16 units cover multiplying centre, slopes and coefficients by k: k |x| is at most u, and so is k times the spread
     # where the interval is the enclosure's own.
-    sizes = upper + slope * given.spread() if operation.refined else upper
-    error = torch.add(half, sizes, alpha=SPARE * operation.working).add_(UNDERFLOW)
-    error = torch.where(crossing, error, torch.zeros_like(error))
+    sizes = high + chord * given.spread().flatten()[crossing] if operation.refined else high
+    slope = _with(active.to(lower.dtype), crossing, chord)
+    half = _with(torch.zeros_like(upper), crossing, off)
+    error = _with(torch.zeros_like(upper), crossing, off + sizes * (SPARE * operation.working) + UNDERFLOW)
     # No slope exceeds 1, so no error grows.
     slopes, radius = given.slopes * slope.unsqueeze(1), given.radius * slope
-    enclosure = Enclosure(given.centre * slope + half, slopes, radius, given.length)
+    enclosure = Enclosure((given.centre * slope).add_(half), slopes, radius, given.length)
     step = ReluStep(operation.sources, half, error, (slope,), (slope.shape[1:],), given, (lower, upper), centred=True)
     # The middle of the enclosure's own interval goes to a place between 0 and u.
     largest = None if operation.refined else operation.over_pieces(upper.clamp(min=0)) * (1 + 8 * operation.working)
     return Result(enclosure, step, error, largest)
+
+
+def _with(values: Tensor, places: Tensor, given: Tensor) -> Tensor:
+    """Return values with numbers put into some places, counted as if flattened."""
+    return values.flatten().index_put_((places,), given).view(values.shape)
 
 
 def product(operation: Operation) -> Result:
