@@ -9,11 +9,12 @@ aircraft remain. Networks are trained on the first run and kept in ``--cache``. 
 - ``usn``: `usncli.certifying.certify` with our own engine, as the product does it: images share batches.
 - ``uniform``: auto_LiRPA, forward+backward, the fewest equal pieces that suffice; finding out how many is not counted.
 - ``bisection``: auto_LiRPA, forward+backward, halving the whole range until all is proved.
+- ``lirpa``, only where ``--against`` names it: the product with ``--engine lirpa``, to see that both engines agree.
 
-The latter two get the product's search for counterexamples first, and its time is added to theirs. Queries that any of
-the three finds false are left out of times, pieces and ratios. A query that is not decided in ``--limit`` seconds is
-unknown and counts with its time. A ratio is the total time of the better of the two over ours. The time that an engine
-takes to read a network does not count.
+Uniform cutting and bisection get the product's search for counterexamples first, and its time is added to theirs.
+Queries that any strategy finds false are left out of times, pieces and ratios. A query that is not decided in
+``--limit`` seconds is unknown and counts with its time. A ratio is the total time of the best of the others over ours.
+The time that an engine takes to read a network does not count.
 
 Passes are of the network over one image: for ours they are counted in multiply-adds (see `QueryRecord.passes`); "time
 in passes" is the seconds over those of one pass in float32, alone or in a batch of 32, whichever is faster.
@@ -53,6 +54,7 @@ RANGES = (
 QUICK_RANGES = ("brightness=0.05", "contrast=0.1")
 QUICK_NETWORKS = ("aircraft-cnn7", "fly-cnn7")
 QUICK_SECONDS = 285.0
+BASELINES = ("uniform", "bisection")
 DECIDED = (Verdict.CERTIFIED, Verdict.UNKNOWN)
 
 
@@ -92,7 +94,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """The better other strategy's total time over ours; None where no query is timed."""
+        """The best other strategy's total time over ours; None where no query is timed."""
         totals = {name: sum(query.seconds for query in self.timed(name)) for name in self.strategies}
         ours = totals.pop("usn")
         return min(totals.values()) / ours if ours else None
@@ -112,6 +114,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two networks, two ranges, two images, within 5 minutes")
     parser.add_argument("--networks", nargs="+", choices=list(SUBJECTS))
     parser.add_argument("--perturb", nargs="+", help="ranges as usn certify has them")
+    parser.add_argument("--against", nargs="+", choices=[*BASELINES, "lirpa"], default=list(BASELINES))
     parser.add_argument("--no-clip", action="store_true", help="do not clip perturbed images to [0, 1]")
     parser.add_argument("--images", type=int, help="the first so many of the test images; default 5, quick 2")
     parser.add_argument("--limit", type=float, help="seconds a query and strategy; default 60, quick 15")
@@ -146,17 +149,33 @@ def pass_seconds(subject: Subject) -> float:
 def measure(subject: Subject, region: PerturbationRange, plain: nn.Module, settings: argparse.Namespace) -> Row:
     """Answer all queries of one network and one range; fewer of them where the time of a quick run ends."""
     one = pass_seconds(subject)
-    options = CertifyOptions(tau=subject.tau, engine=Engine.USN, seconds=settings.limit, limit=settings.images)
-    records: tuple[QueryRecord, ...] = certify(subject.pipeline, subject.data, [region], options).queries
-    strategies: dict[str, list[Timed]] = {"usn": [], "uniform": [], "bisection": []}
+    strategies = {"usn": by_product(subject, region, Engine.USN, settings)}
+    if "lirpa" in settings.against:
+        strategies["lirpa"] = by_product(subject, region, Engine.LIRPA, settings)
+    stock = [name for name in BASELINES if name in settings.against]
     baseline = Baseline(subject, region, plain, settings.limit)
-    for index, record in enumerate(records):
+    strategies.update({name: [] for name in stock})
+    for index in range(len(strategies["usn"]) if stock else 0):
         if index and no_time_left(settings):
+            strategies = {name: queries[:index] for name, queries in strategies.items()}
             break
-        for name, answer in zip(("uniform", "bisection"), baseline.answers(index), strict=True):
+        answers = dict(zip(BASELINES, baseline.answers(index), strict=True))
+        for name in stock:
+            answer = answers[name]
             strategies[name].append(Timed(index, answer.verdict, answer.pieces, answer.seconds, answer.seconds / one))
-        strategies["usn"].append(Timed(index, record.verdict, record.pieces, record.seconds, record.passes))
     return Row(subject.name, region.label, subject.tau, one, strategies)
+
+
+def by_product(
+    subject: Subject, region: PerturbationRange, engine: Engine, settings: argparse.Namespace
+) -> list[Timed]:
+    """Answer the queries as the product does."""
+    options = CertifyOptions(tau=subject.tau, engine=engine, seconds=settings.limit, limit=settings.images)
+    records: tuple[QueryRecord, ...] = certify(subject.pipeline, subject.data, [region], options).queries
+    return [
+        Timed(index, record.verdict, record.pieces, record.seconds, record.passes)
+        for index, record in enumerate(records)
+    ]
 
 
 def no_time_left(settings: argparse.Namespace) -> bool:

@@ -160,3 +160,9 @@ def test_the_benchmark_runs(
     assert f"ratio {row.ratio:.1f}" in capsys.readouterr().out
     assert json.loads(out.read_text())["strategies"]["usn"][0]["verdict"] == "certified"
     assert list((tmp_path / "cache").iterdir())
+    (other,) = speed.main([*given, "--cache", str(tmp_path / "cache"), "--against", "lirpa"])
+    assert {name: queries[0].verdict for name, queries in other.strategies.items()} == {
+        "usn": Verdict.CERTIFIED,
+        "lirpa": Verdict.CERTIFIED,
+    }
+    assert (other.conflicts, other.strategies["usn"][0].pieces) == (0, row.strategies["usn"][0].pieces)

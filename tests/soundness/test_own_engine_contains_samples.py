@@ -24,7 +24,7 @@ from containment import (
 from random_networks import OPERATIONS, SHAPE, one_operation, random_lines, random_network
 from torch import Tensor
 
-from usncli.certifying.bounds.affine.batch import Effort
+from usncli.certifying.bounds.affine.effort import Effort
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.perturbing import Lines
 

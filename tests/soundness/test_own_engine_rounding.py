@@ -55,7 +55,17 @@ from usncli.types import Task
 FULL = os.environ.get("USN_SOUNDNESS") == "full"
 SMALL = (1, 3, 3)
 RATIONAL = sorted({*OPERATIONS} - {str(function) for function in set(Function) - set(FUNCTIONS)} - {"gate", "branches"})
-MODULES = ("enclosure", "backward", "batch", "cells", "steps", *(f"rules.{name}" for name in ("affine", "elementwise")))
+MODULES = (
+    "enclosure",
+    "backward",
+    "batch",
+    "open_rows",
+    "refining",
+    "cells",
+    "steps",
+    "rules.affine",
+    "rules.elementwise",
+)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
 
@@ -11,9 +12,10 @@ import torch
 from random_networks import SHAPE, random_lines
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.affine import backward, batch
-from usncli.certifying.bounds.affine.batch import Bounder, Effort
+from usncli.certifying.bounds.affine import backward, refining, tightening
+from usncli.certifying.bounds.affine.batch import Batch
 from usncli.certifying.bounds.affine.cells import Cells, make_cells
+from usncli.certifying.bounds.affine.effort import Bounder, Effort
 from usncli.certifying.bounds.affine.enclosure import Enclosure, from_lines
 from usncli.certifying.bounds.affine.forward import Settings, propagate
 from usncli.certifying.bounds.affine.plan import Plan, make_plan
@@ -279,25 +281,29 @@ def rows_excess(lower: Tensor, rows: Rows, output: str, everyones: Sequence[Samp
     return max(over)
 
 
-_ALWAYS = {"CLOSE": -torch.inf, "_loose": lambda *_: True}
-"""Has layers refined whether that seems to pay or not."""
+@contextmanager
+def refining_always() -> Iterator[None]:
+    """Have layers refined whether that seems to pay or not."""
+    seeming_loose = mock.patch.object(refining, "_loose", return_value=True)
+    with mock.patch.object(tightening, "CLOSE", -torch.inf), seeming_loose:
+        yield
 
 
 def tightened(
     part: Bounder, lines: Lines, rows: Rows, dimension: int, working: torch.dtype, symbols: bool = False
 ) -> Tensor:
     """Return the rows' bounds after all passes."""
-    with torch.no_grad(), mock.patch.multiple(batch, **_ALWAYS):
-        pieces = batch.Batch(part, from_lines(lines, working), dimension, symbols=symbols)
+    with torch.no_grad(), refining_always():
+        pieces = Batch(part, from_lines(lines, working), dimension, symbols=symbols)
         work = work_of(lines, rows, centre_values(part.network, lines, rows), dimension)
-        return pieces.tighten(work, pieces.bounds(rows))
+        return tightening.tighten(pieces, work, pieces.bounds(rows))
 
 
 def refined_state(part: Bounder, lines: Lines, dimension: int, working: torch.dtype) -> State:
     """Return the state once every layer was refined."""
-    with torch.no_grad(), mock.patch.multiple(batch, **_ALWAYS):
-        pieces = batch.Batch(part, from_lines(lines, working), dimension)
-        pieces._refine_all()
+    with torch.no_grad(), refining_always():
+        pieces = Batch(part, from_lines(lines, working), dimension)
+        refining.refine_all(pieces)
         return pieces.state
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from unittest import mock
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from containment import (
     coordinate_rows,
     forward_state,
     output_rows,
+    refining_always,
     rows_excess,
     sampled,
     state_excess,
@@ -24,9 +24,10 @@ from containment import (
 from random_networks import SHAPE, Sketch, one_operation, random_lines, random_network
 from torch import fx
 
-from usncli.certifying.bounds.affine import batch
-from usncli.certifying.bounds.affine.batch import Effort, opposites
+from usncli.certifying.bounds.affine import batch, tightening
+from usncli.certifying.bounds.affine.effort import Effort
 from usncli.certifying.bounds.affine.engine import AffineEngine
+from usncli.certifying.bounds.affine.open_rows import opposites
 from usncli.certifying.bounds.engine import POWER, Bounded
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.certifying.bounds.rows import Rows
@@ -80,8 +81,7 @@ def test_little_memory_gives_the_same_bounds(seed: int) -> None:
     network = random_network(seed)
     outputs = outputs_of(network)
     lines, rows = random_lines(seed, (0.05, 0.3, 0.5)), coordinate_rows(outputs, 3)
-    always = {"CLOSE": -torch.inf, "_loose": lambda *_: True}
-    with mock.patch.multiple(batch, **always):
+    with refining_always():
         much, little = (
             bound(engine_of(network, effort=replace(EVERYTHING, memory=memory)), network, lines, rows).lower
             for memory in (1e9, 3e3)
@@ -338,8 +338,8 @@ def test_refining_alone_may_prove_every_row(monkeypatch: pytest.MonkeyPatch) -> 
     centre = centre_values(network, lines, rows)
     work = work_of(lines, rows, centre, 1)
     far_below = work._replace(threshold=centre.amin(dim=1) - 1e-3)
-    monkeypatch.setattr(batch, "CLOSE", -1.0)
-    monkeypatch.setattr(batch.Batch, "_refine_all", lambda self: True)
+    monkeypatch.setattr(tightening, "CLOSE", -1.0)
+    monkeypatch.setattr(tightening, "refine_all", lambda batch: True)
     calls = []
     original = batch.Batch.bounds
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.affine.batch import Effort
+from usncli.certifying.bounds.affine.effort import Effort
 from usncli.certifying.bounds.affine.engine import AffineEngine
 from usncli.certifying.bounds.engine import BoundEngine
 from usncli.certifying.bounds.method import Arithmetic, Engine

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.affine.batch import Batch, Bounder, Effort
+from usncli.certifying.bounds.affine.batch import Batch
+from usncli.certifying.bounds.affine.effort import Bounder, Effort
 from usncli.certifying.bounds.affine.enclosure import flattened, from_lines
 from usncli.certifying.bounds.affine.forward import TooManyErrorsError
 from usncli.certifying.bounds.affine.plan import make_plan
+from usncli.certifying.bounds.affine.tightening import share_to_keep, tighten
 from usncli.certifying.bounds.engine import POWER, Bounded, Work
 from usncli.certifying.bounds.method import Arithmetic
 from usncli.perturbing import Lines
@@ -77,10 +79,10 @@ class AffineEngine:
             some = work.pieces(plain)
             image = from_lines(some.images, self._working, work.dimension + SHARED)
             batch = Batch(self._bounder, image, work.dimension)
-            found = batch.tighten(some, batch.bounds(some.rows))
+            found = tighten(batch, some, batch.bounds(some.rows))
             bounds[plain], passes[plain] = found, batch.passes.to(self.device)
             split[plain, : work.dimension] = batch.split(work.dimension)
-            share[plain] = batch.share(some, found)
+            share[plain] = share_to_keep(batch, some, found)
         promising = self._promising(work, bounds, extents)
         for start, at_once in _groups(len(promising), self._symbols_at_once):
             pieces = promising[start : start + at_once]
@@ -126,7 +128,7 @@ class AffineEngine:
                 for half in pieces.chunk(2):
                     self._keep_apart(work, half, bounds, passes)
             return
-        found = batch.tighten(some, batch.bounds(some.rows))
+        found = tighten(batch, some, batch.bounds(some.rows))
         bounds[pieces] = torch.fmax(bounds[pieces], found)
         passes[pieces] += batch.passes.to(self.device)
 
