@@ -16,6 +16,7 @@ from usncli.certifying.bounds.affine.backward import Found, Pass
 from usncli.certifying.bounds.affine.cells import Cells
 from usncli.certifying.bounds.affine.enclosure import Enclosure
 from usncli.certifying.bounds.affine.rules import elementwise, maxima, table
+from usncli.certifying.bounds.affine.rules import operation as rules_operation
 from usncli.certifying.bounds.affine.rules.operation import Operation, Result
 from usncli.certifying.bounds.affine.steps import Step
 from usncli.certifying.rewriting.activation import Function
@@ -177,6 +178,14 @@ def relaxing_makes_no_error_longer(patch: Patch) -> None:
     patch.setattr(forward, "length_of", lambda values: values.new_zeros(len(values), dtype=torch.float64))
 
 
+def a_broadcast_error_is_met_once(patch: Patch) -> None:
+    def length(operation: Operation, slopes: tuple[Tensor, ...], shapes: tuple[torch.Size, ...]) -> Tensor:
+        largest = [slope.abs().flatten(1).amax(dim=1).double() for slope in slopes]
+        return sum(given.error_length() * most for given, most in zip(operation.inputs, largest, strict=True))  # type: ignore[return-value]
+
+    patch.setattr(rules_operation, "_length", length)
+
+
 def padded(seed: int) -> fx.GraphModule:
     sketch = Sketch(seed)
     value = sketch.select(sketch.image, lambda tensor: torch.nn.functional.pad(tensor, (1, 0)))
@@ -196,6 +205,16 @@ def two_independent_values(seed: int) -> fx.GraphModule:
     return sketch.finish(sketch.subtract(*parts))
 
 
+def gated_by_a_pixel(seed: int) -> fx.GraphModule:
+    """The image times the ReLU of one pixel about 0: one error that all the image's values meet."""
+    sketch = Sketch(seed)
+    centre = random_lines(seed, WIDE.widths).lower[0].flatten()
+    value = sketch.select(sketch.reshape(sketch.image, len(centre)), lambda tensor: tensor[:, 3:4])
+    value = sketch.affine(value, ScaleShift(torch.ones(1).double(), -centre[3:4]))
+    gate = sketch.reshape(sketch.activation(value, Function.RELU), 1, 1, 1)
+    return sketch.finish(sketch.dense(sketch.product(sketch.image, gate), 4))
+
+
 def two_layers(seed: int) -> fx.GraphModule:
     """Two layers with ReLUs, so that an error meets a map."""
     sketch = Sketch(seed)
@@ -207,6 +226,7 @@ NETWORKS: Mapping[str, Callable[[int], fx.GraphModule]] = {
     "padded": padded,
     "apart": two_independent_values,
     "two layers": two_layers,
+    "gated by a pixel": gated_by_a_pixel,
 }
 
 MISTAKES: Mapping[str, tuple[Callable[[Patch], None], str, Setting]] = {
@@ -228,6 +248,7 @@ MISTAKES: Mapping[str, tuple[Callable[[Patch], None], str, Setting]] = {
     "maps make no error longer": (maps_make_no_error_longer, "two layers", WIDE),
     "rows half as long": (rows_half_as_long, "two layers", WIDE),
     "relaxing makes no error longer": (relaxing_makes_no_error_longer, "two layers", WIDE),
+    "a broadcast error is met once": (a_broadcast_error_is_met_once, "gated by a pixel", WIDE),
     "rounding of slopes ignored": (rounding_of_slopes_ignored, "dense", replace(ZERO, widths=(1e-3,))),
 }
 

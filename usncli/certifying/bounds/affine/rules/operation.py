@@ -132,12 +132,15 @@ def diagonal(operation: Operation, slopes: tuple[Tensor, ...], shift: Tensor, er
     return Result(Enclosure(centre, directions, radius, _length(operation, slopes, shapes)), step, error)
 
 
-def _length(operation: Operation, slopes: tuple[Tensor, ...], shapes: tuple[torch.Size, ...]) -> Tensor | None:
-    """Return at least the 2-norm of the sum of slopes times errors; None where a factor is broadcast."""
-    if any(slope.shape[1:] != shape for slope, shape in zip(slopes, shapes, strict=True)):
-        return None
-    lengths = [
-        given.error_length() * flattened(slope.abs(), 1).amax(dim=1).double()
-        for given, slope in zip(operation.inputs, slopes, strict=True)
-    ]
+def _length(operation: Operation, slopes: tuple[Tensor, ...], shapes: tuple[torch.Size, ...]) -> Tensor:
+    """Return at least the 2-norm of the sum of slopes times errors.
+
+    An error that is broadcast meets several slopes, so that it grows by their 2-norm at most.
+    """
+    lengths = []
+    for given, slope, shape in zip(operation.inputs, slopes, shapes, strict=True):
+        several = [axis + 1 for axis, size in enumerate(shape) if size != slope.shape[axis + 1]]
+        squares = slope.double().square()
+        squares = squares.sum(dim=several, keepdim=True) if several else squares
+        lengths.append(given.error_length() * flattened(squares, 1).amax(dim=1).sqrt())
     return torch.stack(lengths).sum(dim=0) * (1 + SUMMED)
