@@ -30,7 +30,7 @@ import torch
 from architectures import ARCHITECTURES
 from subjects import Source
 
-from usncli.certifying.bounds.method import Arithmetic, Engine
+from usncli.bounding.method import Arithmetic, Engine
 from usncli.certifying.certify import certify
 from usncli.certifying.options import CertifyOptions
 from usncli.perturbing import parse_range

@@ -37,7 +37,7 @@ from stock_lirpa import in_plain_layers
 from subjects import SUBJECTS, Source, Subject
 from torch import nn
 
-from usncli.certifying.bounds.method import Engine
+from usncli.bounding.method import Engine
 from usncli.certifying.certify import certify
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.verdicts import QueryRecord, Verdict

@@ -1,7 +1,7 @@
 """auto_LiRPA as its own examples show it, for the perturbations and networks of `certify_speed`.
 
 The network's input is theta itself: a layer that perturbs one image stands before the network, which is rewritten by
-`usncli.certifying.rewriting` into affine maps and ReLUs and then written in `torch.nn`'s layers. Three things are done
+`usncli.bounding.rewriting` into affine maps and ReLUs and then written in `torch.nn`'s layers. Three things are done
 for it, without which release 0.3 does not run at all: batch norm is folded; an overlapping max pool is written as
 convolutions and ReLUs; a transposed convolution gets the forward rule that it lacks. All other rules, the reader of
 traced graphs and the precision (float32) are its own.
@@ -22,16 +22,16 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.onnx import symbolic_helper
 
-from usncli.certifying.bounds.lirpa.parts import BoundedModule, LinearBound, operators
-from usncli.certifying.bounds.rows import Rows
-from usncli.certifying.rewriting import Vocabulary, rewrite
-from usncli.certifying.rewriting.linear_maps import (
+from usncli.bounding.lirpa.parts import BoundedModule, LinearBound, operators
+from usncli.bounding.rewriting import Vocabulary, rewrite
+from usncli.bounding.rewriting.linear_maps import (
     Convolution,
     Linear,
     LinearMap,
     Reshape,
     TransposedConvolution,
 )
+from usncli.bounding.rows import Rows
 from usncli.loading.capture import capture
 from usncli.perturbing import Boxes, PerturbationRange
 from usncli.perturbing.affine import AffinePerturbation

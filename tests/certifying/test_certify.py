@@ -14,6 +14,7 @@ import torch
 from tiny_pipelines import Data, grey_pipeline, linear_of_pixels, one_image
 from torch import fx, nn
 
+from usncli.bounding import choose
 from usncli.certifying import (
     CertificationRecord,
     CertifyOptions,
@@ -23,7 +24,6 @@ from usncli.certifying import (
     certify,
     judge,
 )
-from usncli.certifying.bounds import choose
 from usncli.certifying.journal import Journal
 from usncli.certifying.unstable import unstable_relus
 from usncli.certifying.verdicts import QueryRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from usncli.certifying.bounds.engine import POWER
+from usncli.bounding.engine import POWER
 from usncli.certifying.splitting import MOST_ALONG_ONE, cut, parts_needed, share_that_may_stay
 from usncli.perturbing import Boxes
 

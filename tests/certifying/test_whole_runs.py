@@ -12,11 +12,11 @@ from tiny_pipelines import Data, grey_pipeline, linear_of_pixels, one_image, sam
 from torch import Tensor, nn
 
 from usncli import zoo
+from usncli.bounding.affine.engine import AffineEngine
+from usncli.bounding.engine import Bounded, Work
 from usncli.certifying import CertificationRecord, CertifyOptions, Engine, Method, QueryRecord, Verdict, certify
 from usncli.certifying import second_opinion as opinions
-from usncli.certifying.bounding import Request, bound_together
-from usncli.certifying.bounds.affine.engine import AffineEngine
-from usncli.certifying.bounds.engine import Bounded, Work
+from usncli.certifying.batching import Request, bound_together
 from usncli.certifying.certify import OUT_OF_TIME
 from usncli.certifying.max_range import GAP
 from usncli.certifying.problem import make_problem

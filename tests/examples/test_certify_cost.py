@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from usncli import zoo
+from usncli.bounding.method import Arithmetic
 from usncli.certifying import unsupported_operations
-from usncli.certifying.bounds.method import Arithmetic
 from usncli.loading.capture import capture
 from usncli.types import Task
 

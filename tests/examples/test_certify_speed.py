@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from usncli import zoo
-from usncli.certifying.bounds.rows import Rows
+from usncli.bounding.rows import Rows
 from usncli.certifying.falsify import Target
 from usncli.certifying.properties import KeypointProperty
 from usncli.certifying.verdicts import Verdict

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from usncli.certifying.bounds.method import Arithmetic, Engine, Method
+from usncli.bounding.method import Arithmetic, Engine, Method
 from usncli.certifying.options import DTYPES, CertifyOptions, Reference
 from usncli.cli import certify, export, finetune_prune, score
 from usncli.exporting.graph import NEWEST_OPSET, OLDEST_OPSET, ExportOptions

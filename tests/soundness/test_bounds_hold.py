@@ -10,11 +10,11 @@ from test_rewriting import CASES
 from tiny_pipelines import captured, sampled_batch_norm
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.engine import Work
-from usncli.certifying.bounds.lirpa.engine import LirpaEngine
-from usncli.certifying.bounds.method import Method
-from usncli.certifying.bounds.rows import Rows
-from usncli.certifying.rewriting import rewrite
+from usncli.bounding.engine import Work
+from usncli.bounding.lirpa.engine import LirpaEngine
+from usncli.bounding.method import Method
+from usncli.bounding.rewriting import rewrite
+from usncli.bounding.rows import Rows
 from usncli.perturbing import Boxes, Lines, PerturbationRange, parse_range
 from usncli.perturbing.lines import normalised as normalised_by
 

@@ -24,8 +24,8 @@ from containment import (
 from random_networks import OPERATIONS, SHAPE, one_operation, random_lines, random_network
 from torch import Tensor
 
-from usncli.certifying.bounds.affine.effort import Effort
-from usncli.certifying.bounds.method import Arithmetic
+from usncli.bounding.affine.effort import Effort
+from usncli.bounding.method import Arithmetic
 from usncli.perturbing import Lines
 
 FULL = os.environ.get("USN_SOUNDNESS") == "full"

@@ -16,8 +16,8 @@ import torch
 from tiny_pipelines import grey_pipeline, linear_of_pixels, one_image
 from torch import Tensor, nn
 
+from usncli.bounding.method import Arithmetic, Engine
 from usncli.certifying import CertifyOptions, QueryRecord, Verdict, certify
-from usncli.certifying.bounds.method import Arithmetic, Engine
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import parse_range
 from usncli.types import Task

@@ -11,18 +11,18 @@ from containment import EVERYTHING, Setting, violations
 from random_networks import Sketch, one_operation, random_lines
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.affine import backward, cells, enclosure, forward, steps
-from usncli.certifying.bounds.affine.backward import Found, Pass
-from usncli.certifying.bounds.affine.cells import Cells
-from usncli.certifying.bounds.affine.enclosure import Enclosure
-from usncli.certifying.bounds.affine.rules import elementwise, maxima, table
-from usncli.certifying.bounds.affine.rules import operation as rules_operation
-from usncli.certifying.bounds.affine.rules.operation import Operation, Result
-from usncli.certifying.bounds.affine.steps import Step
-from usncli.certifying.rewriting.activation import Function
-from usncli.certifying.rewriting.combining import Product
-from usncli.certifying.rewriting.linear_maps import AlongAxes, LinearMap, ScaleShift, Selection, Weighted
-from usncli.certifying.rewriting.linear_maps.linear_map import Norms
+from usncli.bounding.affine import backward, cells, enclosure, forward, steps
+from usncli.bounding.affine.backward import Found, Pass
+from usncli.bounding.affine.cells import Cells
+from usncli.bounding.affine.enclosure import Enclosure
+from usncli.bounding.affine.rules import elementwise, maxima, table
+from usncli.bounding.affine.rules import operation as rules_operation
+from usncli.bounding.affine.rules.operation import Operation, Result
+from usncli.bounding.affine.steps import Step
+from usncli.bounding.rewriting.activation import Function
+from usncli.bounding.rewriting.combining import Product
+from usncli.bounding.rewriting.linear_maps import AlongAxes, LinearMap, ScaleShift, Selection, Weighted
+from usncli.bounding.rewriting.linear_maps.linear_map import Norms
 from usncli.perturbing import Lines
 
 Patch = pytest.MonkeyPatch
@@ -152,7 +152,7 @@ def padding_read_as_the_first_value(patch: Patch) -> None:
 
 
 def rounding_of_slopes_ignored(patch: Patch) -> None:
-    patch.setattr("usncli.certifying.bounds.affine.rules.affine.gamma", lambda *_: 0.0)
+    patch.setattr("usncli.bounding.affine.rules.affine.gamma", lambda *_: 0.0)
 
 
 def maps_make_no_error_longer(patch: Patch) -> None:

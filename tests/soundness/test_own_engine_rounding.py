@@ -35,18 +35,18 @@ from random_networks import OPERATIONS, SHAPE, Sketch, random_lines, random_netw
 from tiny_pipelines import captured, grey_pipeline, one_image, sampled_batch_norm
 from torch import Tensor, fx, nn
 
+from usncli.bounding.affine.backward import Found
+from usncli.bounding.affine.engine import AffineEngine
+from usncli.bounding.affine.plan import make_plan
+from usncli.bounding.affine.rounding import gamma
+from usncli.bounding.affine.state import State
+from usncli.bounding.engine import Work
+from usncli.bounding.method import Arithmetic, Engine
+from usncli.bounding.rewriting import Vocabulary, rewrite
+from usncli.bounding.rewriting.activation import Function
+from usncli.bounding.rewriting.linear_maps import Linear, LinearMap, Weighted
+from usncli.bounding.rows import Rows
 from usncli.certifying import CertifyOptions, Verdict, certify
-from usncli.certifying.bounds.affine.backward import Found
-from usncli.certifying.bounds.affine.engine import AffineEngine
-from usncli.certifying.bounds.affine.plan import make_plan
-from usncli.certifying.bounds.affine.rounding import gamma
-from usncli.certifying.bounds.affine.state import State
-from usncli.certifying.bounds.engine import Work
-from usncli.certifying.bounds.method import Arithmetic, Engine
-from usncli.certifying.bounds.rows import Rows
-from usncli.certifying.rewriting import Vocabulary, rewrite
-from usncli.certifying.rewriting.activation import Function
-from usncli.certifying.rewriting.linear_maps import Linear, LinearMap, Weighted
 from usncli.exporting.export import export
 from usncli.exporting.runtime import run_onnx
 from usncli.perturbing import Lines, parse_range
@@ -73,7 +73,7 @@ def ignoring_rounding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make an engine of ours that takes floating point for exact arithmetic."""
     nothing = {"CENTRE": 0.0, "SUMMED": 0.0, "UNDERFLOW": 0.0}
     for name in (*MODULES, "rules.maxima", "rules.operation"):
-        module = importlib.import_module(f"usncli.certifying.bounds.affine.{name}")
+        module = importlib.import_module(f"usncli.bounding.affine.{name}")
         for constant, value in {**nothing, "gamma": lambda *_: 0.0, "unit_roundoff": lambda *_: 0.0}.items():
             if hasattr(module, constant):
                 monkeypatch.setattr(module, constant, value)
@@ -138,7 +138,7 @@ def test_nor_if_that_of_one_precision_were(ignored: torch.dtype, monkeypatch: py
     def mutated(terms: int, roundoff: float) -> float:
         return 0.0 if roundoff == torch.finfo(ignored).eps / 2 else gamma(terms, roundoff)
 
-    monkeypatch.setattr("usncli.certifying.bounds.affine.rules.affine.gamma", mutated)
+    monkeypatch.setattr("usncli.bounding.affine.rules.affine.gamma", mutated)
     assert sum(bool(wrong_in_exact_arithmetic(seed)) for seed in range(8)) > 0
 
 
@@ -164,7 +164,7 @@ def returned_by_windows() -> tuple[Fraction, float]:
 def test_coefficients_that_windows_return_are_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     exact, lower = returned_by_windows()
     assert Fraction(lower) <= exact
-    monkeypatch.setattr("usncli.certifying.bounds.affine.rules.maxima.gamma", lambda *_: 0.0)
+    monkeypatch.setattr("usncli.bounding.affine.rules.maxima.gamma", lambda *_: 0.0)
     exact, lower = returned_by_windows()
     assert Fraction(lower) > exact
 

@@ -1,11 +1,11 @@
 """Certification: properties, counterexamples, bounds, branch and bound, verdicts and the gate."""
 
-from usncli.certifying.bounds.method import Arithmetic, Engine, Method
+from usncli.bounding.method import Arithmetic, Engine, Method
+from usncli.bounding.rewriting import UnsupportedOperation, unsupported_operations
 from usncli.certifying.certify import certify
 from usncli.certifying.gate import GateOutcome, GateResult, judge
 from usncli.certifying.options import CertifyOptions, Reference
 from usncli.certifying.records import CertificationRecord
-from usncli.certifying.rewriting import UnsupportedOperation, unsupported_operations
 from usncli.certifying.unstable import unstable_relus
 from usncli.certifying.verdicts import QueryRecord, Verdict
 

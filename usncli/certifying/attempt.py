@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounding import Request, bound_together
-from usncli.certifying.bounds.choose import ChosenEngine, Engines
+from usncli.certifying.batching import Request, bound_together
 from usncli.certifying.branch_and_bound import Found, Outcome, Search, start_pieces
+from usncli.certifying.engines import ChosenEngine, Engines
 from usncli.certifying.falsify import Target
 from usncli.certifying.hunt import Hunt
 from usncli.certifying.options import CertifyOptions

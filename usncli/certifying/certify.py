@@ -26,8 +26,8 @@ from typing import Any
 
 import torch
 
-from usncli.certifying.bounding import Request, bound_together
-from usncli.certifying.bounds.method import Arithmetic
+from usncli.bounding.method import Arithmetic
+from usncli.certifying.batching import Request, bound_together
 from usncli.certifying.branch_and_bound import Found
 from usncli.certifying.claims import check_reference
 from usncli.certifying.journal import Journal, fingerprint

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from usncli.certifying.bounds.method import Arithmetic, Engine, Method
+from usncli.bounding.method import Arithmetic, Engine, Method
 from usncli.certifying.falsify import FalsifyOptions
 from usncli.errors import ConfigurationError, suggestion
 

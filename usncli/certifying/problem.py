@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from usncli.certifying.bounds.choose import ChosenEngine, Engines
-from usncli.certifying.bounds.engine import BoundEngine
-from usncli.certifying.bounds.method import Arithmetic, Engine
+from usncli.bounding.engine import BoundEngine
+from usncli.bounding.method import Arithmetic, Engine
+from usncli.certifying.engines import ChosenEngine, Engines
 from usncli.certifying.options import DTYPES, CertifyOptions
 from usncli.certifying.properties import KeypointProperty, Property
 from usncli.errors import UnsupportedOperationError

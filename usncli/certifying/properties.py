@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.rows import Rows
+from usncli.bounding.rows import Rows
 from usncli.loading.heatmaps import cell_centres
 
 

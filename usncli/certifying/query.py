@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from usncli.certifying.attempt import Attempt
-from usncli.certifying.bounding import Request
+from usncli.certifying.batching import Request
 from usncli.certifying.branch_and_bound import Found, Outcome
 from usncli.certifying.claims import make_claim
 from usncli.certifying.falsify import Target

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from usncli.certifying.bounding import Request, bound_together
-from usncli.certifying.bounds.choose import ChosenEngine
+from usncli.certifying.batching import Request, bound_together
 from usncli.certifying.branch_and_bound import Outcome, Search
+from usncli.certifying.engines import ChosenEngine
 from usncli.certifying.problem import ImageProblem
 
 MOST_PARTS = 64

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.engine import POWER
+from usncli.bounding.engine import POWER
 from usncli.perturbing import Boxes
 
 MOST_ALONG_ONE = 8

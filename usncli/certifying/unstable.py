@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from usncli.certifying.bounds.method import Method
+from usncli.bounding.method import Method
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem, make_problem
 from usncli.loading.pipeline import Pipeline

@@ -37,7 +37,7 @@ class QueryRecord:
             lower bound of a margin over the pieces; for unknown, the least margin that was met; None for error.
         clean_margin: margin without perturbation; None for error.
         pieces: pieces of theta that were bounded.
-        passes: work done, in passes of the network over one image; see `usncli.certifying.bounds.engine.Bounded`.
+        passes: work done, in passes of the network over one image; see `usncli.bounding.engine.Bounded`.
         seconds: wall time; of a batch that several queries share, the query's part by work done.
         certified_fraction: share of the range's volume that is proved, in [0, 1].
         certified_lower, certified_upper: the largest proved box around the identity that was found, one number a

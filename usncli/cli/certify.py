@@ -66,7 +66,7 @@ def options_of(settings: CertifySettings) -> CertifyOptions:
     Raises:
         ConfigurationError: one is out of range.
     """
-    from usncli.certifying.bounds.method import Arithmetic, Engine, Method
+    from usncli.bounding.method import Arithmetic, Engine, Method
     from usncli.certifying.options import CertifyOptions, Reference
 
     return CertifyOptions(

@@ -73,7 +73,7 @@ def device_findings() -> Iterator[Finding]:
 
 def engine_finding() -> Finding:
     """Say whether auto_LiRPA, the second bound engine, can be imported."""
-    from usncli.certifying.bounds.lirpa.patching import import_auto_lirpa
+    from usncli.bounding.lirpa.patching import import_auto_lirpa
 
     try:
         import_auto_lirpa()

@@ -1,0 +1,164 @@
+"""The bound engine: forward passes for all pieces, backward passes where they pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, fx
+
+from usncli.bounding.affine.batch import Batch
+from usncli.bounding.affine.effort import Bounder, Effort
+from usncli.bounding.affine.enclosure import flattened, from_lines
+from usncli.bounding.affine.forward import TooManyErrorsError
+from usncli.bounding.affine.plan import make_plan
+from usncli.bounding.affine.tightening import share_to_keep, tighten
+from usncli.bounding.engine import POWER, Bounded, Work
+from usncli.bounding.method import Arithmetic
+from usncli.perturbing import Lines
+
+FAILED = 3.0
+"""About what an attempt with symbols costs that ends early for want of room, in passes."""
+SHARED = 1
+"""Directions beyond theta's own that a forward pass without symbols carries."""
+MOST_PIECES = 32
+"""Pieces in a batch beyond which nothing is gained."""
+
+
+class AffineEngine:
+    """Bounds rows by affine relaxations; see `BoundEngine`.
+
+    Args:
+        network: a rewritten network of the full vocabulary, in float64.
+        example: ``(1, channels, height, width)``, on the device to work on.
+        arithmetic: whose result is bounded.
+        working: precision of slopes, radii and coefficients.
+        effort: how much work to spend, and the memory to do it in.
+    """
+
+    def __init__(
+        self,
+        network: fx.GraphModule,
+        example: Tensor,
+        *,
+        arithmetic: Arithmetic = Arithmetic.REAL,
+        working: torch.dtype = torch.float32,
+        effort: Effort | None = None,
+    ) -> None:
+        self.dtype, self.device = torch.float64, example.device
+        effort = effort or Effort()
+        plan = make_plan(network, example[:1].double())
+        self._bounder = Bounder(network, plan, arithmetic, effort)
+        self._working = working
+        self.relus = plan.activations
+        held = sum(plan.sizes.values()) * (8 + 8 * working.itemsize)
+        self.pieces_at_once = int(max(1, min(MOST_PIECES, effort.memory / held)))
+        with_symbols = sum(plan.sizes.values()) * 8 * (4 + effort.symbols)
+        self._symbols_at_once = int(max(1, min(MOST_PIECES, effort.memory / with_symbols)))
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget for pieces of what size keeping errors apart paid."""
+        self._closed_by_symbols, self._open_despite_symbols = -float("inf"), float("inf")
+
+    def lower_bounds(self, work: Work) -> Bounded:
+        """Bound the wanted rows over each piece; see `BoundEngine.lower_bounds`."""
+        with torch.no_grad(), plain_products():
+            return self._lower_bounds(work)
+
+    def _lower_bounds(self, work: Work) -> Bounded:
+        """Bound pieces without symbols, unless those paid before for such pieces; then the wide open ones with them."""
+        extents = flattened(work.images.lower_slope[:, : work.dimension].abs(), 1).amax(dim=1)
+        bounds = torch.full_like(work.centre, -torch.inf)
+        passes = torch.zeros(len(extents), dtype=torch.float64, device=self.device)
+        split = torch.ones(len(extents), work.dimension, dtype=torch.float64, device=self.device)
+        share = torch.zeros_like(passes)
+        plain = (extents > self._closed_by_symbols).nonzero().squeeze(1)
+        if len(plain):
+            some = work.pieces(plain)
+            image = from_lines(some.images, self._working, work.dimension + SHARED)
+            batch = Batch(self._bounder, image, work.dimension)
+            found = tighten(batch, some, batch.bounds(some.rows))
+            bounds[plain], passes[plain] = found, batch.passes.to(self.device)
+            split[plain, : work.dimension] = batch.split(work.dimension)
+            share[plain] = share_to_keep(batch, some, found)
+        promising = self._promising(work, bounds, extents)
+        for start, at_once in _groups(len(promising), self._symbols_at_once):
+            pieces = promising[start : start + at_once]
+            pieces = pieces[extents[pieces] <= 0.51 * self._open_despite_symbols]
+            if len(pieces):
+                self._try_symbols(work, pieces, extents, bounds, passes)
+        if self._closed_by_symbols > 0:
+            # Parts that symbols are known to close are narrow enough; to find larger ones, parts are twice as wide.
+            share = torch.maximum(share, (2 * self._closed_by_symbols / extents).clamp(max=0.5).pow(POWER))
+        return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes, share)
+
+    def _promising(self, work: Work, bounds: Tensor, extents: Tensor) -> Tensor:
+        """Return the pieces that symbols may close: no row fails at the centre, and halving alone would take long."""
+        still_open = work.wanted & ~work.proved(bounds)
+        need = work.centre - work.threshold.unsqueeze(1)
+        far = still_open & ~(need > self._bounder.effort.hopeless * (work.centre - bounds))
+        fails = (work.wanted & ~(need > 0)).any(dim=1)
+        chosen = (far.any(dim=1) & ~fails).nonzero().squeeze(1)
+        return chosen[extents[chosen].argsort(stable=True)]
+
+    def _try_symbols(self, work: Work, pieces: Tensor, extents: Tensor, bounds: Tensor, passes: Tensor) -> None:
+        """Bound some pieces with every error kept apart, in place, and remember for pieces of what size that paid.
+
+        One piece that has too many errors, as where many pixels begin to be clipped, says nothing of the others.
+        """
+        self._keep_apart(work, pieces, bounds, passes)
+        closed = (work.proved(bounds) | ~work.wanted)[pieces].all(dim=1)
+        if bool(closed.any()):
+            self._closed_by_symbols = max(self._closed_by_symbols, float(extents[pieces[closed]].max()))
+        else:
+            extent = float(extents[pieces].max())
+            self._open_despite_symbols = min(self._open_despite_symbols, extent)
+            self._closed_by_symbols = min(self._closed_by_symbols, 0.51 * extent)
+
+    def _keep_apart(self, work: Work, pieces: Tensor, bounds: Tensor, passes: Tensor) -> None:
+        """Bound pieces with every error kept apart, in place; those whose errors are too many stay as they were."""
+        some = work.pieces(pieces)
+        try:
+            batch = Batch(self._bounder, from_lines(some.images, torch.float64), work.dimension, symbols=True)
+        except TooManyErrorsError:
+            passes[pieces] += FAILED
+            if len(pieces) > 1:
+                for half in pieces.chunk(2):
+                    self._keep_apart(work, half, bounds, passes)
+            return
+        found = tighten(batch, some, batch.bounds(some.rows))
+        bounds[pieces] = torch.fmax(bounds[pieces], found)
+        passes[pieces] += batch.passes.to(self.device)
+
+    def crossing_relus(self, images: Lines) -> Tensor:
+        """Return how many activations' inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
+        with torch.no_grad(), plain_products():
+            state = Batch(self._bounder, from_lines(images, self._working), 1).state
+        counts = torch.zeros(len(images.lower), dtype=torch.int64, device=self.device)
+        for name in self._bounder.plan.read:
+            lower, upper = state.intervals[name]
+            counts += flattened((~(lower >= 0) & ~(upper <= 0)), 1).sum(dim=1)
+        return counts
+
+
+def _groups(count: int, most: int) -> Iterator[tuple[int, int]]:
+    """Return starts and lengths of groups: the first alone, as a trial, then as many as fit."""
+    start = 0
+    while start < count:
+        length = min(most, count - start) if start else 1
+        yield start, length
+        start += length
+
+
+@contextmanager
+def plain_products() -> Iterator[None]:
+    """Make products of float32 what the account of rounding assumes: no TF32, no Winograd or Fourier convolutions."""
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(enabled=False), torch.backends.nnpack.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul

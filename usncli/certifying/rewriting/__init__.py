@@ -1,6 +1,0 @@
-"""Exact rewriting of captured networks into what can be bounded."""
-
-from usncli.certifying.rewriting.rewrite import UnsupportedOperation, rewrite, unsupported_operations
-from usncli.certifying.rewriting.vocabulary import Vocabulary
-
-__all__ = ["UnsupportedOperation", "Vocabulary", "rewrite", "unsupported_operations"]
