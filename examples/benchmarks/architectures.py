@@ -13,6 +13,7 @@ from subjects import AIRCRAFT, Source, Subject, subject, train_on_aircraft, trai
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.efficientnet import EfficientNet, MBConvConfig
+from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 
 from usncli import zoo
 from usncli.types import Task
@@ -74,6 +75,17 @@ def twice(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def mobilenet() -> nn.Module:
+    """Build Howard et al.'s MobileNetV3 (hardswish, squeeze-excitation with hardsigmoid) with four blocks, narrow."""
+    blocks = [
+        InvertedResidualConfig(16, 3, 16, 16, True, "RE", 2, 1, 1.0),
+        InvertedResidualConfig(16, 3, 40, 24, False, "RE", 2, 1, 1.0),
+        InvertedResidualConfig(24, 5, 64, 24, True, "HS", 2, 1, 1.0),
+        InvertedResidualConfig(24, 5, 64, 24, True, "HS", 1, 1, 1.0),
+    ]
+    return MobileNetV3(blocks, last_channel=64, num_classes=2 * KEYPOINTS)
+
+
 def efficientnet() -> nn.Module:
     """Build Tan and Le's EfficientNet (SiLU, squeeze-excitation) with four stages, narrow."""
     stages = [
@@ -96,6 +108,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         400,
         "brightness=0.002",
     ),
+    "mobilenet v3, 4 blocks": Architecture(mobilenet, Task.KEYPOINTS, 300, "brightness=0.002"),
     "efficientnet, 4 stages": Architecture(efficientnet, Task.KEYPOINTS, 300, "brightness=0.002"),
     "u-net": Architecture(UNet, Task.HEATMAPS, 300, "brightness=0.02"),
 }

@@ -338,7 +338,7 @@ def test_refining_alone_may_prove_every_row(monkeypatch: pytest.MonkeyPatch) -> 
     centre = centre_values(network, lines, rows)
     work = work_of(lines, rows, centre, 1)
     far_below = work._replace(threshold=centre.amin(dim=1) - 1e-3)
-    monkeypatch.setattr(tightening, "CLOSE", -1.0)
+    monkeypatch.setattr(tightening, "CLOSE", dict.fromkeys(Arithmetic, -1.0))
     monkeypatch.setattr(tightening, "refine_all", lambda batch: True)
     calls = []
     original = batch.Batch.bounds

@@ -14,7 +14,6 @@ import torch
 from tiny_pipelines import Data, grey_pipeline, linear_of_pixels, one_image
 from torch import fx, nn
 
-from usncli.bounding import choose
 from usncli.certifying import (
     CertificationRecord,
     CertifyOptions,
@@ -22,6 +21,7 @@ from usncli.certifying import (
     Reference,
     Verdict,
     certify,
+    engines,
     judge,
 )
 from usncli.certifying.journal import Journal
@@ -86,12 +86,12 @@ def test_a_crash_is_an_error_and_closes_the_gate() -> None:
 
 
 def test_a_rewriting_that_computes_something_else_certifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = choose.rewrite
+    exact = engines.rewrite
 
     def wrong(network: fx.GraphModule, *arguments: object) -> fx.GraphModule:
         return exact(pipeline_of_one_pixel(bias=0.31).network, *arguments)
 
-    monkeypatch.setattr(choose, "rewrite", wrong)
+    monkeypatch.setattr(engines, "rewrite", wrong)
     record = certify(pipeline_of_one_pixel(), data(1), RANGES[:1])
     assert record.queries[0].verdict == Verdict.ERROR
     assert "rewritten network differs" in (record.queries[0].message or "")

@@ -4,9 +4,11 @@ import torch
 from usncli.perturbing import parse_range
 from usncli.pruning.criteria import (
     ScoringContext,
+    batch_norm_importance,
     magnitude_importance,
     make_criterion,
     random_importance,
+    relu_stability_importance,
     taylor_importance,
     usn_importance,
 )
@@ -15,6 +17,7 @@ from usncli.pruning.masks import ChannelMasker
 from usncli.pruning.options import Criterion, MaskOptions
 from usncli.pruning.task_losses import task_loss
 from usncli.pruning.training_images import read_training_images
+from usncli.scoring.activations import record_activations
 from usncli.scoring.groups import dependency_groups
 
 RANGES = (parse_range("brightness=0.1"), parse_range("contrast=0.2"))
@@ -97,3 +100,39 @@ def test_random_depends_on_the_seed_alone(context):
     other = ScoringContext(**vars(context) | {"seed": 1})
     assert torch.equal(random_importance(context)[0], random_importance(later)[0])
     assert not torch.equal(random_importance(context)[0], random_importance(other)[0])
+
+
+def test_batch_norm_by_hand(context):
+    network = context.pipeline.network
+    with torch.no_grad():
+        network.norm.weight.copy_(torch.tensor([0.0, -1.0, 2.0, -3.0, 4.0, 2.0]))
+    importances = batch_norm_importance(context)
+    assert torch.allclose(importances[0], torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 1.0]).double())
+    # The second layer has no batch norm.
+    assert torch.equal(importances[1], torch.ones(8).double())
+
+
+def test_relu_stability_by_hand(context):
+    """By the formula, of one layer whose least and greatest values over the grid are taken by themselves."""
+    pipeline, network = context.pipeline.eval(), context.pipeline.network
+    with torch.no_grad():
+        network.norm.bias[1] = 20.0  # never near 0
+        network.norm.weight[2] = 0.0  # always the same
+    importances = relu_stability_importance(context)
+    images = context.images.take(torch.tensor(context.chosen_images())).images
+    parts = []
+    for chosen in RANGES:
+        thetas = torch.linspace(chosen.lower[0], chosen.upper[0], 5).double().unsqueeze(1)
+        with torch.no_grad(), record_activations(network, ["norm"]) as recorded:
+            pipeline(images)
+            clean = recorded["norm"].double()
+            pipeline(chosen.perturbation.expand(images, thetas))
+            values = torch.cat([clean.unsqueeze(1), recorded["norm"].double().unflatten(0, (len(images), 5))], dim=1)
+        units = values.amin(dim=1) * values.amax(dim=1) / clean.var((0, 2, 3), correction=0).view(1, -1, 1, 1)
+        parts.append(((1 + torch.tanh(1 + units)) / 2).mean((0, 2, 3)))
+    expected = torch.stack(parts).mean(dim=0)
+    alive = [0, 1, 3, 4, 5]
+    assert torch.allclose(importances[0][alive], expected[alive], rtol=1e-6)
+    assert importances[0][1] > 0.99
+    assert importances[0][2] == 0.0
+    assert bool((importances[1] <= 1).all())

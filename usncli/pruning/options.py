@@ -14,13 +14,16 @@ class Criterion(StrEnum):
     """How channels are ranked; the least important ones are cut.
 
     ``usn``: instability under the perturbations. ``random``: a draw, the control. ``magnitude``: norm of the weights.
-    ``taylor``: change of the loss to first order. ``none``: nothing is cut, all the rest of the training is the same.
+    ``taylor``: change of the loss to first order. ``batch-norm``: scale of the batch norm. ``relu-stability``: how far
+    ReLUs stay from changing sign. ``none``: nothing is cut, all the rest of the training is the same.
     """
 
     USN = "usn"
     RANDOM = "random"
     MAGNITUDE = "magnitude"
     TAYLOR = "taylor"
+    BATCH_NORM = "batch-norm"
+    RELU_STABILITY = "relu-stability"
     NONE = "none"
 
 

@@ -36,14 +36,23 @@ class ChannelIndex:
             Terms ``(..., channels of all groups)``, differentiable; a channel without a living member is dead (signal
             0, terms 0).
         """
-        owners, columns = self.owners.to(terms.signal.device), self.columns.to(terms.signal.device)
-        members = [part.index_select(-1, columns) for part in terms]
-        alive = (members[2] > 0).to(members[2])
-        shape = (*alive.shape[:-1], sum(self.sizes))
-        count = alive.new_zeros(shape).index_add(-1, owners, alive).clamp(min=1)
-        return InstabilityTerms(
-            *(part.new_zeros(shape).index_add(-1, owners, part * alive) / count for part in members)
-        )
+        return InstabilityTerms(*(self.average(part, terms.signal > 0) for part in terms))
+
+    def average(self, values: Tensor, alive: Tensor) -> Tensor:
+        """Average values over the living members of each channel; 0 for a channel that has none.
+
+        Args:
+            values: of all layers side by side, ``(..., joined channels)``.
+            alive: which of them live, likewise.
+
+        Returns:
+            ``(..., channels of all groups)``, differentiable.
+        """
+        owners, columns = self.owners.to(values.device), self.columns.to(values.device)
+        counted = alive.to(values).index_select(-1, columns)
+        shape = (*counted.shape[:-1], sum(self.sizes))
+        count = counted.new_zeros(shape).index_add(-1, owners, counted).clamp(min=1)
+        return values.new_zeros(shape).index_add(-1, owners, values.index_select(-1, columns) * counted) / count
 
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
         """Split values of all channels, ``(..., channels of all groups)``, into one tensor a group."""

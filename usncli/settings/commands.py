@@ -65,7 +65,7 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     ] = None
     ratio: Annotated[float, Option("Share of channels that is cut."), Field(ge=0, lt=1)] = 0.2
     criterion: Annotated[
-        Literal["usn", "random", "magnitude", "taylor", "none"],
+        Literal["usn", "random", "magnitude", "taylor", "batch-norm", "relu-stability", "none"],
         Option("How channels are ranked; none cuts nothing.", metavar="CRITERION"),
     ] = "usn"
     exclude: Annotated[

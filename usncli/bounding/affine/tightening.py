@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,9 +11,13 @@ from usncli.bounding.affine.batch import Batch
 from usncli.bounding.affine.open_rows import carried_back
 from usncli.bounding.affine.refining import refine_all
 from usncli.bounding.engine import Work
+from usncli.bounding.method import Arithmetic
 
-CLOSE = 0.45
-"""Share of the looseness left by a row's backward pass that may stay, from which on refining layers is tried."""
+CLOSE: Mapping[Arithmetic, float] = {Arithmetic.REAL: 0.45, Arithmetic.FLOAT32: 0.1}
+"""Share of the looseness left by a row's backward pass that may stay, from which on refining layers is tried.
+
+What an execution in float32 rounds off is not less in narrower pieces: there refining is tried sooner.
+"""
 TIGHTENING = 8.0
 """By what factor backward passes lower the looseness of a piece that they are worth, about."""
 
@@ -22,7 +28,8 @@ def tighten(batch: Batch, work: Work, bounds: Tensor) -> Tensor:
     The rows are carried back first. Pieces that come close have some layers refined, and their rows carried back
     again: that costs less than halves of the piece would.
     """
-    for least_share, refine in ((batch.bounder.effort.hopeless, False), (CLOSE, True)):
+    bounder = batch.bounder
+    for least_share, refine in ((bounder.effort.hopeless, False), (CLOSE[bounder.arithmetic], True)):
         need = _needed(work, bounds)
         pieces = ((need < 1) & (need > least_share)).nonzero().squeeze(1)
         if not len(pieces):
