@@ -54,7 +54,7 @@ def directions(count: int, number: int, generator: torch.Generator) -> Tensor:
     return t
 
 
-def images(lines: Lines, piece: int, t: Tensor, generator: torch.Generator, margin: float = 0.0) -> Tensor:
+def images(lines: Lines, piece: int, t: Tensor, generator: torch.Generator) -> Tensor:
     """Return an image between the lines for each t, on one of them at many pixels.
 
     Args:
@@ -62,14 +62,13 @@ def images(lines: Lines, piece: int, t: Tensor, generator: torch.Generator, marg
         piece: which.
         t: ``(samples, directions)``.
         generator: of where between the lines.
-        margin: share of the room between them to keep from each.
     """
     lower, upper = (
         offset[piece] + torch.einsum("nd,d...->n...", t, slope[piece])
         for slope, offset in ((lines.lower_slope, lines.lower), (lines.upper_slope, lines.upper))
     )
     share = 1.5 * torch.rand(lower.shape, generator=generator, dtype=torch.float64) - 0.25
-    return lower + (upper - lower) * share.clamp(margin, 1 - margin)
+    return lower + (upper - lower) * share.clamp(0, 1)
 
 
 def evaluated(network: fx.GraphModule, values: Tensor) -> dict[str, Tensor]:

@@ -252,7 +252,8 @@ def outer_product(sketch: Sketch, value: Value) -> Value:
     """A product in which either factor is broadcast along another axis."""
     value = planes(sketch, value)
     row = sketch.select(value, lambda tensor: tensor[:, :, :1])
-    column = sketch.select(value, lambda tensor: tensor[..., 1:2])
+    second = min(1, value.shape[-1] - 1)
+    column = sketch.select(value, lambda tensor: tensor[..., second : second + 1])
     return sketch.product(row, column)
 
 

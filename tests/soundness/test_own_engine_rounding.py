@@ -50,6 +50,7 @@ from usncli.certifying import CertifyOptions, Verdict, certify
 from usncli.exporting.export import export
 from usncli.exporting.runtime import run_onnx
 from usncli.perturbing import Lines, parse_range
+from usncli.perturbing.lines import apart
 from usncli.types import Task
 
 FULL = os.environ.get("USN_SOUNDNESS") == "full"
@@ -316,13 +317,15 @@ def test_executions_in_float32_lie_inside(seed: int) -> None:
     widths = draw.choice(((0.0, 1e-6), (0.05, 0.5)))
     network = random_network(seed)
     lines = random_lines(seed, widths, dimension=dimension, slack=1e-3)
-    state = forward_state(network, lines, working=working, arithmetic=Arithmetic.FLOAT32)
+    # Images between the lines are rounded to float32 before they are executed.
+    rounded = apart(lines, torch.tensor(1e-6))
+    state = forward_state(network, rounded, working=working, arithmetic=Arithmetic.FLOAT32)
     part, cells = bounder(network, Arithmetic.FLOAT32, EVERYTHING, SHAPE), cells_of(dimension)
     single, everyones = in_single_precision(network), []
     for piece in range(len(widths)):
         generator = torch.Generator().manual_seed(piece)
         t = directions(40, dimension, generator)
-        inputs = images(lines, piece, t, generator, margin=0.1).float()
+        inputs = images(lines, piece, t, generator).float()
         everyones.append(Samples(t, {name: value.double() for name, value in evaluated(single, inputs).items()}))
         assert wrong(state_excess(state, piece, everyones[-1], cells)) == {}
         for index in range(3):
