@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from test_rewriting import CASES
+from rewriting_cases import CASES
 from tiny_pipelines import captured, sampled_batch_norm
 from torch import Tensor, fx
 
