@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ from usncli.bounding.affine import batch, tightening
 from usncli.bounding.affine.effort import Effort
 from usncli.bounding.affine.engine import AffineEngine
 from usncli.bounding.affine.open_rows import opposites
-from usncli.bounding.engine import POWER, Bounded
+from usncli.bounding.engine import POWER, Bounded, Work
 from usncli.bounding.method import Arithmetic
 from usncli.bounding.rewriting.activation import Function
 from usncli.bounding.rewriting.linear_maps import Linear, ScaleShift
@@ -328,6 +329,28 @@ def test_a_piece_with_too_many_errors_spoils_no_other() -> None:
         engine._keep_apart(work, torch.arange(4), bounds, passes)
     assert torch.isfinite(bounds[[0, 1, 3]]).all()
     assert torch.isinf(bounds[2]).all()
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(0.0, []), (3.5, [1, 2, 1]), (math.inf, [1, 7])])
+def test_keeping_errors_apart_ends_with_the_time(
+    seconds: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second a piece: groups are as large as the time left lets them be."""
+    network = random_network(5)
+    engine, lines = engine_of(network, effort=replace(EVERYTHING, hopeless=2.0)), random_lines(5, (0.5,) * 8)
+    rows = output_rows(outputs_of(network), 8)
+    work = work_of(lines, rows, centre_values(network, lines, rows), 1)
+    work = work._replace(threshold=work.centre.amin(dim=1) - 1e-12, seconds=seconds)
+    clock, tried = [0.0], []
+
+    def trying(work: Work, pieces: torch.Tensor, *rest: torch.Tensor) -> None:
+        clock[0] += len(pieces)
+        tried.append(len(pieces))
+
+    monkeypatch.setattr(engine, "_try_symbols", trying)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    engine.lower_bounds(work)
+    assert tried == sizes
 
 
 def test_refining_alone_may_prove_every_row(monkeypatch: pytest.MonkeyPatch) -> None:

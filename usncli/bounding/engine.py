@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Protocol
 
 import torch
@@ -25,6 +26,7 @@ class Work(NamedTuple):
         centre: ``(pieces, rows)``, the rows' values at the pieces' centres.
         threshold: ``(pieces,)``; a row is proved once its bound is above this.
         dimension: number of theta's parameters, of the pieces that have most.
+        seconds: what the work may take, about: work that is optional and would take longer is left out.
     """
 
     images: Lines
@@ -33,6 +35,7 @@ class Work(NamedTuple):
     centre: Tensor
     threshold: Tensor
     dimension: int = 1
+    seconds: float = math.inf
 
     def pieces(self, chosen: Tensor) -> Work:
         """Return the work of some pieces, ``(selected,)``."""

@@ -87,7 +87,7 @@ class Attempt:
     def take(self, count: int) -> Request:
         """Hand out up to so many pieces."""
         pieces = self._rounds.take(count)
-        return Request(self._image, pieces.boxes, pieces.wanted)
+        return Request(self._image, pieces.boxes, pieces.wanted, self._seconds_left)
 
     def give(self, found: Found) -> None:
         """Take back what was found; after the last of a round, settle it, look for counterexamples, and go on."""
@@ -127,6 +127,11 @@ class Attempt:
     def _undecided(self) -> bool:
         return self._search is not None and not self.hunt.over and bool(len(self._search.unproved.margins))
 
+    @property
+    def _seconds_left(self) -> float:
+        """Seconds that are left of the engine's share of the budget; negative once they are spent."""
+        return self._share * self._options.seconds - self._spent()
+
     def _open(self, search: Search) -> None:
         self._search, self._rounds = search, Rounds(search)
         self._follow_hunt()
@@ -142,7 +147,7 @@ class Attempt:
         assert self._search is not None
         self._follow_hunt()
         left = math.ceil(self._share * self._options.pieces) - self._search.pieces
-        if self.hunt.over or self._search.over or left <= 0 or self._spent() >= self._share * self._options.seconds:
+        if self.hunt.over or self._search.over or left <= 0 or self._seconds_left <= 0:
             return
         self._rounds.begin(min(self._options.batch or self._chosen.engine.pieces_at_once, left))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,11 +27,13 @@ class Request(NamedTuple):
         problem: whose pieces they are.
         boxes: the pieces.
         wanted: which rows of each are wanted, ``(pieces, rows)``.
+        seconds: what its query may still take.
     """
 
     problem: ImageProblem
     boxes: Boxes
     wanted: Tensor
+    seconds: float = math.inf
 
 
 def bound_together(chosen: ChosenEngine, requests: Sequence[Request]) -> list[Found]:
@@ -57,6 +60,7 @@ def bound_together(chosen: ChosenEngine, requests: Sequence[Request]) -> list[Fo
         centre,
         torch.repeat_interleave(torch.tensor(thresholds), torch.tensor(counts)).to(centre),
         max(request.boxes.lower.shape[1] for request in requests),
+        max(request.seconds for request in requests),
     )
     bounded = chosen.engine.lower_bounds(work)
     _check(bounded.lower, work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -69,6 +70,7 @@ class AffineEngine:
 
     def _lower_bounds(self, work: Work) -> Bounded:
         """Bound pieces without symbols, unless those paid before for such pieces; then the wide open ones with them."""
+        started = time.monotonic()
         extents = flattened(work.images.lower_slope[:, : work.dimension].abs(), 1).amax(dim=1)
         bounds = torch.full_like(work.centre, -torch.inf)
         passes = torch.zeros(len(extents), dtype=torch.float64, device=self.device)
@@ -83,9 +85,7 @@ class AffineEngine:
             bounds[plain], passes[plain] = found, batch.passes.to(self.device)
             split[plain, : work.dimension] = batch.split(work.dimension)
             share[plain] = share_to_keep(batch, some, found)
-        promising = self._promising(work, bounds, extents)
-        for start, at_once in _groups(len(promising), self._symbols_at_once):
-            pieces = promising[start : start + at_once]
+        for pieces in _groups(self._promising(work, bounds, extents), self._symbols_at_once, started + work.seconds):
             pieces = pieces[extents[pieces] <= 0.51 * self._open_despite_symbols]
             if len(pieces):
                 self._try_symbols(work, pieces, extents, bounds, passes)
@@ -143,13 +143,14 @@ class AffineEngine:
         return counts
 
 
-def _groups(count: int, most: int) -> Iterator[tuple[int, int]]:
-    """Return starts and lengths of groups: the first alone, as a trial, then as many as fit."""
-    start = 0
-    while start < count:
-        length = min(most, count - start) if start else 1
-        yield start, length
-        start += length
+def _groups(pieces: Tensor, most: int, deadline: float) -> Iterator[Tensor]:
+    """Cut pieces into groups: the first alone, as a trial, then as many as fit, into the time left too."""
+    length = 1
+    while len(pieces) and (before := time.monotonic()) < deadline:
+        yield pieces[:length]
+        pieces = pieces[length:]
+        now = time.monotonic()
+        length = int(max(1, min(most, (deadline - now) * length / max(now - before, 1e-9))))
 
 
 @contextmanager
