@@ -5,6 +5,7 @@ from usncli.perturbing import parse_range
 from usncli.pruning.criteria import (
     ScoringContext,
     batch_norm_importance,
+    looseness_importance,
     magnitude_importance,
     make_criterion,
     random_importance,
@@ -12,6 +13,7 @@ from usncli.pruning.criteria import (
     taylor_importance,
     usn_importance,
 )
+from usncli.pruning.criteria.looseness import channel_looseness
 from usncli.pruning.fitting import image_size
 from usncli.pruning.masks import ChannelMasker
 from usncli.pruning.options import Criterion, MaskOptions
@@ -136,3 +138,30 @@ def test_relu_stability_by_hand(context):
     assert importances[0][1] > 0.99
     assert importances[0][2] == 0.0
     assert bool((importances[1] <= 1).all())
+
+
+def test_looseness_by_hand(context):
+    """What is worth nothing goes first; a channel whose ReLUs never change sign costs nothing and stays longest."""
+    network = context.pipeline.network.eval()
+    with torch.no_grad():
+        network.norm.bias[1] = 20.0
+        network.norm.weight[2], network.norm.bias[2] = 0.0, -1.0
+    worth, cost = taylor_importance(context)[0], channel_looseness(context)
+    importance = looseness_importance(context)[0]
+    assert cost[0][1] == cost[0][2] == 0.0
+    assert sum(part.sum() for part in cost) == pytest.approx(1.0)
+    assert importance[1] == 1.0
+    assert importance[2] == worth[2] == 0.0
+    rest = [0, 3, 4, 5]
+    share = worth[rest] / sum(part.sum() for part in taylor_importance(context))
+    assert torch.allclose(importance[rest], share / (share + cost[0][rest]))
+
+
+def test_a_channel_that_the_outputs_hear_louder_is_looser(context):
+    """Ten times the weights out of a channel are ten times its error in the outputs."""
+    network = context.pipeline.network.eval()
+    before = channel_looseness(context)[1]
+    with torch.no_grad():
+        network.last.weight[:, 3 * 9 : 4 * 9] *= 10
+    after = channel_looseness(context)[1]
+    assert after[3] / after[0] > 5 * before[3] / before[0]

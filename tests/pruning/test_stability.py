@@ -42,6 +42,12 @@ def test_total_is_the_weighted_sum_and_weights_of_zero_leave_the_task(make_pipel
     terms = loss.terms
     expected = terms["task"] + 0.5 * terms["unbiased"] + 2 * terms["smooth"] + 3 * terms["wasserstein"]
     assert loss.total.item() == pytest.approx(expected.item(), rel=1e-5)
+    steadier = make_loss(pipeline, **weights, consistency_weight=5.0)(batch, 0)
+    assert steadier.total.item() == pytest.approx((loss.total + 5 * steadier.terms["consistency"]).item(), rel=1e-5)
+    assert steadier.terms["consistency"] > 0
+    on_all = make_loss(pipeline, **weights, perturbed_weight=5.0)(batch, 0)
+    assert on_all.total.item() == pytest.approx((loss.total + 5 * on_all.terms["perturbed"]).item(), rel=1e-5)
+    assert on_all.terms["perturbed"] != on_all.terms["task"]
     bare = make_loss(pipeline, unbiased_weight=0.0, smooth_weight=0.0, wasserstein_weight=0.0)(batch, 0)
     assert bare.total.item() == bare.terms["task"].item()
     assert torch.allclose(loss.predictions, pipeline(batch.images), atol=1e-4)  # of the clean images, in their order
@@ -75,6 +81,14 @@ def test_lowering_a_stability_loss_steadies_the_activations(make_pipeline, dots,
         loss(batch, step).total.backward()
         optimiser.step()
     assert movement() < 0.5 * before
+
+
+def test_without_groups_predictions_are_steadied(make_pipeline, dots):
+    pipeline, batch = make_pipeline(), batch_of(dots)
+    options = LossOptions(0.0, 0.0, 0.0, consistency_weight=2.0)
+    loss = StabilityLoss(pipeline, (), (parse_range("brightness=0.1"),), options, torch.zeros(0), 0)(batch, 0)
+    assert set(loss.terms) == {"task", "consistency", "perturbed"}
+    assert loss.total.item() == pytest.approx((loss.terms["task"] + 2 * loss.terms["consistency"]).item())
 
 
 def test_masked_channels_do_not_count(make_pipeline, dots):

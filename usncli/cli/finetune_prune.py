@@ -30,6 +30,7 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
         ConfigurationError: one is out of range.
     """
     from usncli.pruning.options import (
+        AugmentOptions,
         CheckpointOptions,
         Criterion,
         FinetuneOptions,
@@ -54,6 +55,8 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
             unbiased_weight=settings.lambda_unbiased,
             smooth_weight=settings.lambda_smooth,
             wasserstein_weight=settings.lambda_wasserstein,
+            consistency_weight=settings.lambda_consistency,
+            perturbed_weight=settings.lambda_perturbed,
             samples=settings.loss_samples,
         ),
         masks=MaskOptions(
@@ -64,6 +67,7 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
             scoring_images=settings.scoring_images,
             scoring_samples=settings.scoring_samples,
         ),
+        augment=AugmentOptions(rotation=settings.rotation, scale=settings.scale, shift=settings.shift),
         checkpoint=CheckpointOptions(seconds=settings.checkpoint_seconds, steps=settings.checkpoint_steps),
         seed=settings.seed,
     )

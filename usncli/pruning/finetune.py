@@ -18,6 +18,7 @@ from usncli.loading.network_file import load_network, save_network
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.progress import ProgressCallback, silent
+from usncli.pruning.augmenting import augmented
 from usncli.pruning.complexity import measure_complexity
 from usncli.pruning.criteria import ScoringContext, make_criterion
 from usncli.pruning.fingerprint import fingerprint_of
@@ -130,10 +131,11 @@ class _Run:
         options, groups = self.options, self.analysis.groups
         total = sum(group.channels for group in groups)
         target = two_point_target(total, options.ratio, self.pipeline.mean)
+        steadied = options.losses.any_with(bool(groups))
         stability = StabilityLoss(self.pipeline, groups, self.ranges, options.losses, target, options.seed)
 
         def loss(batch: Batch, step: int) -> StepLoss:
-            return stability(batch, step) if groups and options.losses.any else task_step_loss(self.pipeline, batch)
+            return stability(batch, step) if steadied else task_step_loss(self.pipeline, batch)
 
         def figures(batch: Batch, step_loss: StepLoss, step: int) -> dict[str, float]:
             return batch_figures(self.pipeline, batch, step_loss) | {"rho": self.masking.share}
@@ -141,7 +143,9 @@ class _Run:
         masker = self.masking.masker
         return TrainingPlan(
             steps=self.masking.steps,
-            batch=make_batches(self.images, options.optimiser.batch_size, options.seed),
+            batch=augmented(
+                make_batches(self.images, options.optimiser.batch_size, options.seed), options.augment, options.seed
+            ),
             loss=loss,
             figures=figures,
             before_step=self.masking.before_step,

@@ -15,7 +15,8 @@ class Criterion(StrEnum):
 
     ``usn``: instability under the perturbations. ``random``: a draw, the control. ``magnitude``: norm of the weights.
     ``taylor``: change of the loss to first order. ``batch-norm``: scale of the batch norm. ``relu-stability``: how far
-    ReLUs stay from changing sign. ``none``: nothing is cut, all the rest of the training is the same.
+    ReLUs stay from changing sign. ``looseness``: worth to the task for the looseness of bounds that it costs. ``none``:
+    nothing is cut, all the rest of the training is the same.
     """
 
     USN = "usn"
@@ -24,6 +25,7 @@ class Criterion(StrEnum):
     TAYLOR = "taylor"
     BATCH_NORM = "batch-norm"
     RELU_STABILITY = "relu-stability"
+    LOOSENESS = "looseness"
     NONE = "none"
 
 
@@ -76,6 +78,12 @@ def steps_in_epoch(images: int, batch_size: int) -> int:
     return max(1, images // batch_size)
 
 
+CHANNEL_LOSSES = ("unbiased", "smooth", "wasserstein")
+"""Names of the losses on the channels that may be cut."""
+LOSSES = (*CHANNEL_LOSSES, "consistency", "perturbed")
+"""Names of the losses that are added to the task's own."""
+
+
 @dataclass(frozen=True)
 class LossOptions:
     """Weights of the losses that are added to the task's own.
@@ -84,6 +92,8 @@ class LossOptions:
         unbiased_weight: lambda_u, of the mean shift of activations under perturbation.
         smooth_weight: lambda_s, of the variance of activations under perturbation.
         wasserstein_weight: lambda_W, of the distance between importances and the two-point target.
+        consistency_weight: lambda_c, of the movement of predictions under perturbation.
+        perturbed_weight: lambda_p, of the task's loss on perturbed images.
         samples: thetas drawn a step for these losses, at least 2.
 
     Raises:
@@ -93,18 +103,24 @@ class LossOptions:
     unbiased_weight: float = 0.1
     smooth_weight: float = 0.1
     wasserstein_weight: float = 1.0
+    consistency_weight: float = 0.0
+    perturbed_weight: float = 0.0
     samples: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("unbiased_weight", "smooth_weight", "wasserstein_weight"):
-            value = getattr(self, name)
-            _check(name, value, value >= 0, "a number that is not negative")
+        for name, value in self.weights.items():
+            _check(f"{name}_weight", value, value >= 0, "a number that is not negative")
         _check("samples", self.samples, self.samples >= 2, "at least 2 (a variance needs two)")
 
     @property
-    def any(self) -> bool:
-        """Whether any weight is above 0, so that perturbed images must be run."""
-        return max(self.unbiased_weight, self.smooth_weight, self.wasserstein_weight) > 0
+    def weights(self) -> dict[str, float]:
+        """The weight of each loss, by its name."""
+        return {name: getattr(self, f"{name}_weight") for name in LOSSES}
+
+    def any_with(self, channels: bool) -> bool:
+        """Say whether any weight counts, so that perturbed images must be run; ``channels``: whether any may be cut."""
+        counting = LOSSES if channels else LOSSES[len(CHANNEL_LOSSES) :]
+        return any(self.weights[name] > 0 for name in counting)
 
 
 @dataclass(frozen=True)
@@ -141,6 +157,34 @@ class MaskOptions:
 
 
 @dataclass(frozen=True)
+class AugmentOptions:
+    """How far training images are moved at random, their keypoints with them; 0 leaves them as they are.
+
+    Attributes:
+        rotation: largest angle in degrees, to either side, in [0, 180].
+        scale: largest share by which they are enlarged or shrunk, in [0, 1).
+        shift: largest share of the larger side by which they are moved along each axis, in [0, 1).
+
+    Raises:
+        ConfigurationError: a number out of its range.
+    """
+
+    rotation: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check("rotation", self.rotation, 0 <= self.rotation <= 180, "degrees from 0 to 180")
+        _check("scale", self.scale, 0 <= self.scale < 1, "a share of at least 0 and below 1")
+        _check("shift", self.shift, 0 <= self.shift < 1, "a share of at least 0 and below 1")
+
+    @property
+    def any(self) -> bool:
+        """Whether images are moved at all."""
+        return max(self.rotation, self.scale, self.shift) > 0
+
+
+@dataclass(frozen=True)
 class CheckpointOptions:
     """When training progress is written to disk.
 
@@ -170,6 +214,7 @@ class FinetuneOptions:
         optimiser: how weights move.
         losses: what is added to the task's loss.
         masks: which channels are masked, and when.
+        augment: how far images are moved.
         checkpoint: when progress is written.
         seed: of every draw.
 
@@ -182,6 +227,7 @@ class FinetuneOptions:
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     losses: LossOptions = field(default_factory=LossOptions)
     masks: MaskOptions = field(default_factory=MaskOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     seed: int = 0
 

@@ -1,4 +1,4 @@
-"""Losses that make a network stable under perturbation: unbiased, smooth and Wasserstein.
+"""Losses that make a network stable under perturbation: unbiased, smooth and Wasserstein, and two on predictions.
 
 The formulas are ours, built on the summary of arXiv 2510.00083; `usncli.scoring.statistics` states the terms. With the
 mean over the channels that are not dead:
@@ -8,6 +8,9 @@ mean over the channels that are not dead:
     wasserstein = distance between the sorted importances of all prunable channels and a sorted target
 
 so that equal weights of the first two lower E[D^2], the mean squared movement of activations in units of their signal.
+These steady what is inside, each channel against its own signal, and say nothing of the last layer, whose outputs are
+what is certified. Two losses that the source does not have steady those (`usncli.pruning.task_losses`): consistency,
+how far predictions move, and perturbed, the task's own loss on the perturbed images.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from usncli.perturbing.ranges import PerturbationRange
 from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
 from usncli.pruning.fitting import image_size
 from usncli.pruning.options import LossOptions
-from usncli.pruning.task_losses import task_loss
+from usncli.pruning.task_losses import consistency_loss, task_loss
 from usncli.pruning.training import StepLoss, step_seed
 from usncli.pruning.wasserstein import wasserstein_distance
 from usncli.scoring.activations import split_clean, with_clean
@@ -45,11 +48,11 @@ THETA_PURPOSE = 1
 
 @dataclass(frozen=True)
 class StabilityLoss:
-    """The task's loss and the three stability losses, on one forward pass of ``[x; h(x, theta_1..m)]``.
+    """The task's loss and the stability losses, on one forward pass of ``[x; h(x, theta_1..m)]``.
 
     Attributes:
         pipeline: the network that is trained.
-        groups: its dependency groups; none makes the task's loss all there is.
+        groups: its dependency groups; without any, only predictions are steadied.
         ranges: perturbations, taken in turn, one a step.
         options: weights, and thetas a step.
         target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
@@ -67,18 +70,26 @@ class StabilityLoss:
 
     def __call__(self, batch: Batch, step: int) -> StepLoss:
         """Return the loss of a batch; thetas are a pure function of seed and step."""
-        count = batch.images.shape[0]
-        perturbed = self.perturbation(step).expand(batch.images, self.thetas(step).theta)
+        count, size, thetas = batch.images.shape[0], image_size(self.pipeline), self.thetas(step)
+        perturbed = self.perturbation(step).expand(batch.images, thetas.theta)
         with record_activations(self.pipeline.network, self.layers) as recorded:
             outputs = self.pipeline(with_clean(batch.images, perturbed))
-        predictions = split_clean(outputs, count)[0]
-        task = task_loss(predictions, batch.targets, self.pipeline.task, image_size(self.pipeline))
-        parts = {"task": task} | stability_losses(self.terms(recorded, count, step), self.target)
-        total = task
-        for name in ("unbiased", "smooth", "wasserstein"):
-            weight = getattr(self.options, f"{name}_weight")
-            total = total + weight * parts[name] if weight else total
-        return StepLoss(total, predictions.detach(), {name: value.detach() for name, value in parts.items()})
+        clean, moved = split_clean(outputs, count)
+        parts = {"task": task_loss(clean, batch.targets, self.pipeline.task, size)}
+        if self.groups:
+            parts |= stability_losses(self.terms(recorded, count, step), self.target)
+        parts["consistency"] = consistency_loss(clean, moved, thetas.weights, self.pipeline.task, size)
+        parts["perturbed"] = self.perturbed_loss(moved, batch.targets, thetas.weights)
+        total = parts["task"]
+        for name, weight in self.options.weights.items():
+            total = total + weight * parts[name] if weight and name in parts else total
+        return StepLoss(total, clean.detach(), {name: value.detach() for name, value in parts.items()})
+
+    def perturbed_loss(self, moved: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the task's loss on the perturbed images: predictions ``(batch, samples, ...)`` against the labels."""
+        size, task = image_size(self.pipeline), self.pipeline.task
+        losses = [task_loss(predictions, targets, task, size) for predictions in moved.unbind(1)]
+        return (torch.stack(losses) * weights.to(moved)).sum()
 
     @cached_property
     def layers(self) -> tuple[str, ...]:

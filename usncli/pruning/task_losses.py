@@ -34,6 +34,31 @@ def task_loss(predictions: Tensor, targets: Tensor, task: Task, size: tuple[int,
     return keypoint_loss(predictions, targets, size)
 
 
+def consistency_loss(clean: Tensor, perturbed: Tensor, weights: Tensor, task: Task, size: tuple[int, int]) -> Tensor:
+    """Return how far predictions move under perturbation, a scalar: what a certified property limits, on average.
+
+    Keypoints: the squared distance in units of `TOLERANCE` of the image's size, mean over coordinates. Classes and
+    heatmaps: the Kullback-Leibler divergence of the perturbed softmax from the clean one, over classes or cells.
+
+    Args:
+        clean: ``(batch, *prediction)``, what `Pipeline` returns of the images.
+        perturbed: ``(batch, samples, *prediction)``, of their perturbed versions.
+        weights: of the samples, ``(samples,)``, summing to 1.
+        task: what is predicted.
+        size: height and width of the network's input in pixels.
+    """
+    clean = clean.unsqueeze(1)
+    if task == Task.KEYPOINTS:
+        scale = clean.new_tensor([size[1], size[0]]) * TOLERANCE
+        moved = ((perturbed - clean) / scale).square()
+    else:
+        if task == Task.HEATMAPS:
+            clean, perturbed = clean.flatten(-2), perturbed.flatten(-2)
+        expected, found = clean.log_softmax(dim=-1), perturbed.log_softmax(dim=-1)
+        moved = (expected.exp() * (expected - found)).sum(dim=-1)
+    return (moved.reshape(*moved.shape[:2], -1).mean(dim=2) * weights.to(moved)).sum(dim=1).mean()
+
+
 def keypoint_loss(predictions: Tensor, targets: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the Huber loss of labelled coordinates, in units of `TOLERANCE` of the image's size.
 

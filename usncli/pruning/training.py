@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from usncli.errors import UsnError
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
 from usncli.pruning.interrupts import DeferredInterrupt
-from usncli.pruning.options import CheckpointOptions, Optimiser, OptimiserOptions
+from usncli.pruning.options import LOSSES, CheckpointOptions, Optimiser, OptimiserOptions
 from usncli.pruning.state_file import TrainingState, load_state, save_state
 from usncli.types import Batch
 
@@ -255,12 +255,7 @@ def step_seed(seed: int, step: int, purpose: int = 0) -> int:
 def not_a_number_message(loss: StepLoss, step: int) -> str:
     """Say that a loss is no longer a number, which term it was, and what to lower."""
     broken = [name for name, value in loss.terms.items() if not math.isfinite(value.item())] or ["total"]
-    cures = {
-        "unbiased": "--lambda-unbiased",
-        "smooth": "--lambda-smooth",
-        "wasserstein": "--lambda-wasserstein",
-    }
-    flags = [cures[name] for name in broken if name in cures] if "task" not in broken else []
+    flags = [f"--lambda-{name}" for name in broken if name in LOSSES] if "task" not in broken else []
     return (
         f"training step {step + 1}: expected a finite loss, got {float(loss.total.item())} "
         f"(from: {', '.join(broken)}); lower {' and '.join([*flags, '--learning-rate'])}"

@@ -65,7 +65,7 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     ] = None
     ratio: Annotated[float, Option("Share of channels that is cut."), Field(ge=0, lt=1)] = 0.2
     criterion: Annotated[
-        Literal["usn", "random", "magnitude", "taylor", "batch-norm", "relu-stability", "none"],
+        Literal["usn", "random", "magnitude", "taylor", "batch-norm", "relu-stability", "looseness", "none"],
         Option("How channels are ranked; none cuts nothing.", metavar="CRITERION"),
     ] = "usn"
     exclude: Annotated[
@@ -98,6 +98,19 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     lambda_wasserstein: Annotated[
         float, Option("Loss weight of the distance of importances from two clear clusters."), Field(ge=0)
     ] = 1.0
+    lambda_consistency: Annotated[
+        float, Option("Loss weight of the movement of predictions under perturbation."), Field(ge=0)
+    ] = 0.0
+    lambda_perturbed: Annotated[float, Option("Loss weight of the task's loss on perturbed images."), Field(ge=0)] = 0.0
+    rotation: Annotated[
+        float, Option("Turn training images at random by up to this angle.", metavar="DEGREES"), Field(ge=0, le=180)
+    ] = 0.0
+    scale: Annotated[
+        float, Option("Enlarge or shrink them by up to this share.", metavar="SHARE"), Field(ge=0, lt=1)
+    ] = 0.0
+    shift: Annotated[
+        float, Option("Move them by up to this share of their larger side.", metavar="SHARE"), Field(ge=0, lt=1)
+    ] = 0.0
     loss_samples: Annotated[int, Option("Perturbations a step for these losses."), Field(ge=2)] = 2
     checkpoint_seconds: Annotated[
         float, Option("At most this long between two saved states.", identifies_run=False), Field(gt=0)

@@ -113,16 +113,18 @@ class Batch:
     def carry(self, carried: backward.Pass, start: int, stop: int) -> None:
         """Advance a pass over the nodes at positions from ``start - 1`` down to ``stop``."""
         for position in range(start - 1, stop - 1, -1):
-            name = self.plan.nodes[position]
-            if name in carried.pending:
-                step, magnitudes = self.state.steps[name], self.state.magnitudes
-                if self._pieces is not None:
-                    step = step.take(self._pieces)
-                    magnitudes = {
-                        source: magnitudes[source][self._pieces] for source in step.sources if source in magnitudes
-                    }
-                backward.advance(carried, name, step, magnitudes)
+            self.carry_through(carried, self.plan.nodes[position])
         self.passes = self.passes + carried.constant.shape[1] * self.between(start, stop)
+
+    def carry_through(self, carried: backward.Pass, name: str) -> None:
+        """Advance a pass through one node; one at which nothing is pending changes nothing."""
+        if name not in carried.pending:
+            return
+        step, magnitudes = self.state.steps[name], self.state.magnitudes
+        if self._pieces is not None:
+            step = step.take(self._pieces)
+            magnitudes = {source: magnitudes[source][self._pieces] for source in step.sources if source in magnitudes}
+        backward.advance(carried, name, step, magnitudes)
 
     def concretized(self, carried: backward.Pass) -> backward.Found:
         """Bound a pass's rows where it stands."""

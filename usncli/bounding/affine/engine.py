@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, fx
+from torch.nn import functional
 
 from usncli.bounding.affine.batch import Batch
 from usncli.bounding.affine.effort import Bounder, Effort
 from usncli.bounding.affine.enclosure import flattened, from_lines
 from usncli.bounding.affine.forward import TooManyErrorsError
+from usncli.bounding.affine.looseness import looseness_by_activation
 from usncli.bounding.affine.plan import make_plan
 from usncli.bounding.affine.tightening import share_to_keep, tighten
 from usncli.bounding.engine import POWER, Bounded, Work
@@ -131,6 +133,21 @@ class AffineEngine:
         found = tighten(batch, some, batch.bounds(some.rows))
         bounds[pieces] = torch.fmax(bounds[pieces], found)
         passes[pieces] += batch.passes.to(self.device)
+
+    def looseness(self, images: Lines, outputs: Tensor) -> dict[str, Tensor]:
+        """Return what relaxing each activation's values adds to the looseness of outputs over pieces.
+
+        Args:
+            images: lines of the network's normalised input over each piece; all directions are theta's.
+            outputs: ``(pieces, rows)``, int64, positions of the outputs that are looked at.
+
+        Returns:
+            See `usncli.bounding.affine.looseness.looseness_by_activation`.
+        """
+        with torch.no_grad(), plain_products():
+            batch = Batch(self._bounder, from_lines(images, self._working), images.lower_slope.shape[1])
+            values = self._bounder.plan.sizes[self._bounder.plan.nodes[-1]]
+            return looseness_by_activation(batch, functional.one_hot(outputs, values).to(self._working))
 
     def crossing_relus(self, images: Lines) -> Tensor:
         """Return how many activations' inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""

@@ -13,6 +13,7 @@ from usncli.bounding.rewriting.combining import MaximumOverWindows, Product
 from usncli.bounding.rewriting.linear_maps import Convolution, Linear, LinearMap, TransposedConvolution
 
 NONLINEAR = (Activation, Product, MaximumOverWindows)
+"""What is relaxed."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ def make_plan(network: fx.GraphModule, example: Tensor) -> Plan:
     for node in nodes:
         total += _cost(network, node, sizes)
         costs[node.name] = total
-    modules = {node: network.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"}
-    nonlinear = [position for position, node in enumerate(nodes) if isinstance(modules.get(node), NONLINEAR)]
+    nonlinear = [nodes.index(node) for node in nonlinear_nodes(network)]
     read = {source for position in nonlinear for source in nodes[position].all_input_nodes}
     again = {min(nodes.index(reader) for reader in source.users if reader.op != "output") for source in read}
     stops = tuple(reversed([1, *(position for position in nonlinear if position > 1)]))
@@ -84,6 +84,12 @@ def make_plan(network: fx.GraphModule, example: Tensor) -> Plan:
         frozenset(source.name for source in read),
         sum(sizes[source.name] for position in nonlinear for source in nodes[position].all_input_nodes),
     )
+
+
+def nonlinear_nodes(network: fx.GraphModule) -> list[fx.Node]:
+    """Return the nodes of a rewritten network that are relaxed, in order."""
+    modules = [node for node in network.graph.nodes if node.op == "call_module"]
+    return [node for node in modules if isinstance(network.get_submodule(str(node.target)), NONLINEAR)]
 
 
 def _border(nodes: list[fx.Node], stop: int) -> set[str]:

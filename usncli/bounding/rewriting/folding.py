@@ -8,7 +8,10 @@ from usncli.bounding.rewriting.linear_maps import ScaleShift, Weighted
 
 
 def fold_scales(network: fx.GraphModule) -> None:
-    """Merge, in place, every scale and shift whose input is a weighted layer that nothing else reads."""
+    """Merge, in place, every scale and shift whose input is a weighted layer that nothing else reads.
+
+    The merged layer bears the name of the scale and shift, whose result it computes.
+    """
     for node in list(network.graph.nodes):
         scale = _module(network, node)
         if not isinstance(scale, ScaleShift) or len(node.args[0].users) != 1:
@@ -19,6 +22,7 @@ def fold_scales(network: fx.GraphModule) -> None:
         if merged is None:
             continue
         network.register_module(str(before.target), merged)
+        before.meta["layer"] = node.meta["layer"]
         node.replace_all_uses_with(before)
         network.graph.erase_node(node)
     network.delete_all_unused_submodules()

@@ -74,7 +74,7 @@ def rewrite(
 
     Returns:
         A network of `builder`'s operations that computes the same function, flattened to ``(batch, outputs)``, on the
-        network's device; ``meta["layer"]`` of each node names the user's layer.
+        network's device; ``meta["layer"]`` of each node names the user's layer whose work, or a part of it, it does.
 
     Raises:
         UnsupportedOperationError: some operations cannot be bounded; all are named.

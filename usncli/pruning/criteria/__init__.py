@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from usncli.pruning.criteria.context import SCORING_PURPOSE, ImportanceCriterion, ScoringContext
+from usncli.pruning.criteria.looseness import looseness_importance
 from usncli.pruning.criteria.relu_stability import relu_stability_importance
 from usncli.pruning.criteria.usn import usn_importance
 from usncli.pruning.criteria.weights import batch_norm_importance, magnitude_importance, taylor_importance
@@ -19,6 +20,7 @@ __all__ = [
     "ImportanceCriterion",
     "ScoringContext",
     "batch_norm_importance",
+    "looseness_importance",
     "magnitude_importance",
     "make_criterion",
     "random_importance",
@@ -41,6 +43,7 @@ CRITERIA: Mapping[Criterion, ImportanceCriterion] = {
     Criterion.TAYLOR: taylor_importance,
     Criterion.BATCH_NORM: batch_norm_importance,
     Criterion.RELU_STABILITY: relu_stability_importance,
+    Criterion.LOOSENESS: looseness_importance,
 }
 """The callable of each criterion that cuts anything."""
 
