@@ -18,7 +18,6 @@ from usncli.loading.network_file import load_network, save_network
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.progress import ProgressCallback, silent
-from usncli.pruning.augmenting import augmented
 from usncli.pruning.complexity import measure_complexity
 from usncli.pruning.criteria import ScoringContext, make_criterion
 from usncli.pruning.fingerprint import fingerprint_of
@@ -143,9 +142,7 @@ class _Run:
         masker = self.masking.masker
         return TrainingPlan(
             steps=self.masking.steps,
-            batch=augmented(
-                make_batches(self.images, options.optimiser.batch_size, options.seed), options.augment, options.seed
-            ),
+            batch=make_batches(self.images, options.optimiser.batch_size, options.seed, options.augment),
             loss=loss,
             figures=figures,
             before_step=self.masking.before_step,

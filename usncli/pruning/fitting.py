@@ -13,13 +13,17 @@ from usncli.loading.batching import epoch_order
 from usncli.loading.metrics import prediction_error, require_matching_labels
 from usncli.loading.pipeline import Pipeline
 from usncli.progress import ProgressCallback, silent
+from usncli.pruning.augmenting import augmented
 from usncli.pruning.fingerprint import fingerprint_of
-from usncli.pruning.options import CheckpointOptions, OptimiserOptions, steps_in_epoch
+from usncli.pruning.options import AugmentOptions, CheckpointOptions, OptimiserOptions, steps_in_epoch
 from usncli.pruning.state_file import TrainingState
 from usncli.pruning.task_losses import task_loss
 from usncli.pruning.training import ProgressFile, StepLoss, TrainingPlan, train
 from usncli.pruning.training_images import TrainingImages, read_training_images
 from usncli.types import Batch, ImageData
+
+STILL = AugmentOptions()
+"""Images stay as they are."""
 
 
 def fit(
@@ -27,6 +31,7 @@ def fit(
     data: ImageData,
     options: OptimiserOptions,
     *,
+    augment: AugmentOptions = STILL,
     seed: int = 0,
     folder: Path | None = None,
     progress: ProgressCallback = silent,
@@ -37,7 +42,8 @@ def fit(
         pipeline: on the device where it trains.
         data: labelled images at its input size.
         options: how weights move, and how long.
-        seed: of the order of the images and of what the network draws.
+        augment: how far images are moved.
+        seed: of the order of the images, their movements and what the network draws.
         folder: training progress is kept there, so that the same call resumes; none keeps nothing.
         progress: told of every step.
 
@@ -52,25 +58,30 @@ def fit(
     images = read_training_images(data, pipeline.mean.device, progress)
     plan = TrainingPlan(
         steps=options.total_steps(len(images)),
-        batch=make_batches(images, options.batch_size, seed),
+        batch=make_batches(images, options.batch_size, seed, augment),
         loss=lambda batch, step: task_step_loss(pipeline, batch),
         figures=lambda batch, loss, step: batch_figures(pipeline, batch, loss),
         seed=seed,
     )
     file = None
     if folder is not None:
-        fingerprint = fingerprint_of(pipeline, [data], {"options": repr(options), "seed": seed})
+        fingerprint = fingerprint_of(
+            pipeline, [data], {"options": repr(options), "augment": repr(augment), "seed": seed}
+        )
         file = ProgressFile(folder / "training.pt", fingerprint, CheckpointOptions())
     return train(pipeline.network, plan, options, file, progress)
 
 
-def make_batches(images: TrainingImages, size: int, seed: int) -> Callable[[int], Batch]:
+def make_batches(
+    images: TrainingImages, size: int, seed: int, augment: AugmentOptions = STILL
+) -> Callable[[int], Batch]:
     """Return the batch of a step as a pure function of the step: each epoch another order, its odd rest left out.
 
     Args:
         images: the training images.
         size: images a batch; fewer where there are not as many.
-        seed: of the orders.
+        seed: of the orders and of the movements.
+        augment: how far images are moved.
     """
     orders: dict[int, Tensor] = {}
     in_epoch = steps_in_epoch(len(images), size)
@@ -82,7 +93,7 @@ def make_batches(images: TrainingImages, size: int, seed: int) -> Callable[[int]
             orders[epoch] = epoch_order(len(images), seed, epoch)
         return images.take(orders[epoch][position * size : (position + 1) * size])
 
-    return batch
+    return augmented(batch, augment, seed)
 
 
 def task_step_loss(pipeline: Pipeline, batch: Batch) -> StepLoss:

@@ -1,0 +1,168 @@
+"""The tables and plots of docs/results.md, from the records; the words around them are left as they are."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from recipes import MAIN, RATIOS, RECIPES, WEIGHTS
+from subjects import SUBJECTS, Subject
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- tables: written by examples/study/study.py -->", "<!-- end of tables -->"
+Record = Mapping[str, Any]
+Records = Mapping[tuple[str, str], Sequence[Record]]
+
+
+def write_results(folder: Path, docs: Path = DOCS) -> Path:
+    """Put the tables of all records between the markers of results.md, and the plots beside it.
+
+    Args:
+        folder: of the records.
+        docs: of results.md.
+    """
+    records = read(folder)
+    parts = [main_table(records, subject) for subject in SUBJECTS.values() if (subject.name, "dense") in records]
+    parts += [sweep_table(records)] if sweep_table(records) else []
+    path = docs / "results.md"
+    text = path.read_text() if path.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
+    head, rest = text.split(BEGIN)
+    path.write_text(head + "\n\n".join([BEGIN, *parts, END]) + rest.split(END)[1])
+    plot_rates(records, docs / "results-rates.png")
+    return path
+
+
+def read(folder: Path) -> Records:
+    """Return the records by subject and recipe, in the order of their seeds."""
+    found = defaultdict(list)
+    for path in sorted(folder.glob("*.json")):
+        record = json.loads(path.read_text())
+        found[record["subject"], record["recipe"]].append(record)
+    return found
+
+
+def spread(values: Iterable[float], digits: int = 2) -> str:
+    """Return mean and standard deviation over seeds."""
+    numbers = list(values)
+    mean = f"{statistics.mean(numbers):.{digits}f}"
+    return mean if len(numbers) == 1 else f"{mean} ± {statistics.stdev(numbers):.{digits}f}"
+
+
+def certified(queries: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many queries are certified."""
+    return sum(query["verdict"] == "certified" for query in queries)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose first column is text."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main_table(records: Records, subject: Subject) -> str:
+    """Return the main comparison of a subject."""
+    rows = []
+    for recipe in MAIN:
+        own = records.get((subject.name, recipe))
+        if own:
+            rates = [rate(own, label) for label in own[0]["queries"]]
+            costs = [cost_ratio(records, subject, recipe, how) for how in ("passes", "seconds")]
+            unstable = spread((sum(item["unstable"].values()) / len(item["unstable"]) for item in own), 0)
+            parameters = f"{statistics.mean(item['parameters'] for item in own):,.0f}"
+            error = spread(item["error"] for item in own)
+            rows.append([RECIPES[recipe].title, str(len(own)), error, *rates, *costs, unstable, parameters])
+    labels = list(records[subject.name, "dense"][0]["queries"])
+    header = ["recipe", "seeds", "error, px", *labels, "passes", "seconds", "unstable ReLUs", "parameters"]
+    count = len(records[subject.name, "dense"][0]["queries"][labels[0]])
+    title = f"### {subject.name}: tau = {subject.tau:g} px, certified of {count} images, mean over seeds"
+    return f"{title}\n\n{table(header, rows)}"
+
+
+def rate(own: Sequence[Record], label: str) -> str:
+    """Return how many images are certified, with those undecided."""
+    unknown = sum(query["verdict"] == "unknown" for record in own for query in record["queries"][label])
+    found = spread((certified(record["queries"][label]) for record in own), 1)
+    return found + (f" ({unknown / len(own):.1f} unknown)" if unknown else "")
+
+
+def cost_ratio(records: Records, subject: Subject, recipe: str, how: str) -> str:
+    """Return the cost over the dense network's, of queries at the easy tolerance that both certify, same seed.
+
+    Args:
+        records: all.
+        subject: whose.
+        recipe: of the network that is compared.
+        how: ``passes``, of the network itself, so that they are weighted with its multiply-adds; or ``seconds``.
+    """
+    dense = {record["seed"]: record for record in records[subject.name, "dense"]}
+    ratios = []
+    for record in records[subject.name, recipe]:
+        other = dense.get(record["seed"])
+        pairs = [] if other is None else both_certified(record, other)
+        if pairs and other is not None:
+            weights = (record["multiply_adds"], other["multiply_adds"]) if how == "passes" else (1.0, 1.0)
+            totals = [sum(pair[side][how] for pair in pairs) * weights[side] for side in (0, 1)]
+            ratios.append(totals[0] / totals[1])
+    return spread(ratios) if ratios else ""
+
+
+def both_certified(record: Record, other: Record) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return the pairs of easy queries, image by image, that two networks both have certified."""
+    return [
+        (first, second)
+        for label, queries in record["easy_queries"].items()
+        for first, second in zip(queries, other["easy_queries"][label], strict=True)
+        if first["verdict"] == second["verdict"] == "certified"
+    ]
+
+
+def sweep_table(records: Records) -> str:
+    """Return the sweep over rho and lambda_W; empty where it was not run."""
+    names = [(ratio, weight, f"usn-rho{ratio:g}-w{weight:g}") for ratio in RATIOS for weight in WEIGHTS]
+    rows = []
+    for ratio, weight, name in names:
+        own = records.get(("fly-cnn7", name))
+        if own:
+            rates = [rate(own, label) for label in own[0]["queries"]]
+            rows.append([f"{ratio:g}", f"{weight:g}", str(len(own)), spread(item["error"] for item in own), *rates])
+    if not rows:
+        return ""
+    labels = list(records["fly-cnn7", "dense"][0]["queries"])
+    header = ["rho", "lambda_W", "seeds", "error, px", *labels]
+    return f"### fly-cnn7, criterion usn: rho by lambda_W\n\n{table(header, rows)}"
+
+
+def plot_rates(records: Records, path: Path) -> None:
+    """Draw, for each subject, the certified share at the hardest ranges against the error."""
+    subjects = [subject for subject in SUBJECTS.values() if (subject.name, "dense") in records]
+    if not subjects:
+        return
+    figure, axes = plt.subplots(1, len(subjects), figsize=(4.2 * len(subjects), 4), squeeze=False)
+    for place, subject in zip(axes[0], subjects, strict=True):
+        for recipe in MAIN:
+            own = records.get((subject.name, recipe), ())
+            points = [(record["error"], 100 * hardest_rate(record, subject)) for record in own]
+            if points:
+                place.plot(*zip(*points, strict=True), "o", label=RECIPES[recipe].title)
+        place.set(title=subject.name, xlabel="error, px", ylim=(-3, 103))
+    axes[0][0].set_ylabel("certified at the hardest ranges, %")
+    axes[0][-1].legend(fontsize=6)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def hardest_rate(record: Record, subject: Subject) -> float:
+    """Return the certified share over the two strongest ranges."""
+    chosen = list(record["queries"])
+    pick: Callable[[int], Any] = lambda place: record["queries"][chosen[place]]  # noqa: E731
+    queries = [*pick(1), *pick(3)]
+    return certified(queries) / len(queries)
