@@ -25,6 +25,7 @@ from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.perturbation import Perturbation
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
+from usncli.pruning.batch_share import ALONE, BatchShare
 from usncli.pruning.fitting import image_size
 from usncli.pruning.options import LossOptions
 from usncli.pruning.task_losses import task_loss
@@ -54,6 +55,7 @@ class StabilityLoss:
         options: weights, and thetas a step.
         target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
         seed: of the thetas.
+        share: of this process in a batch.
         indices: where the groups' channels stand in the layers, kept between steps.
     """
 
@@ -63,17 +65,18 @@ class StabilityLoss:
     options: LossOptions
     target: Tensor
     seed: int
+    share: BatchShare = ALONE
     indices: dict[tuple[tuple[str, int], ...], ChannelIndex] = field(default_factory=dict)
 
     def __call__(self, batch: Batch, step: int) -> StepLoss:
         """Return the loss of a batch; thetas are a pure function of seed and step."""
-        count = batch.images.shape[0]
-        perturbed = self.perturbation(step).expand(batch.images, self.thetas(step).theta)
+        images = self.share.own(batch.images)
+        perturbed = self.perturbation(step).expand(images, self.thetas(step).theta)
         with record_activations(self.pipeline.network, self.layers) as recorded:
-            outputs = self.pipeline(with_clean(batch.images, perturbed))
-        predictions = split_clean(outputs, count)[0]
+            outputs = self.pipeline(with_clean(images, perturbed))
+        predictions = self.share.whole(split_clean(outputs, len(images))[0])
         task = task_loss(predictions, batch.targets, self.pipeline.task, image_size(self.pipeline))
-        parts = {"task": task} | stability_losses(self.terms(recorded, count, step), self.target)
+        parts = {"task": task} | stability_losses(self.terms(recorded, len(batch.images), step), self.target)
         total = task
         for name in ("unbiased", "smooth", "wasserstein"):
             weight = getattr(self.options, f"{name}_weight")
@@ -86,22 +89,22 @@ class StabilityLoss:
         return scored_layers(self.groups)
 
     def terms(self, recorded: Mapping[str, Tensor], images: int, step: int) -> InstabilityTerms:
-        """Return the terms of every group's channels from the activations of the scored layers.
+        """Return the terms of every group's channels, in float32, from the activations of the scored layers.
 
         Args:
-            recorded: for every scored layer, ``(images * (1 + samples), channels, ...)``, an image before its samples.
-            images: number of images.
+            recorded: for every scored layer and each image of this process's share, an image before its samples:
+                ``(share's images * (1 + samples), channels, ...)``.
+            images: number of images of the whole batch.
             step: whose thetas made the samples.
         """
         thetas = self.thetas(step)
         widths = tuple((layer, recorded[layer].shape[1]) for layer in self.layers)
         if widths not in self.indices:
             self.indices[widths] = index_channels(self.groups, widths)
+        picked = [self.share.whole(some_positions(recorded[layer], step).float()) for layer in self.layers]
         layers = [
-            instability_terms(
-                *split_clean(some_positions(recorded[layer], step), images), thetas.weights, thetas.variance_factor
-            )
-            for layer in self.layers
+            instability_terms(*split_clean(activations, images), thetas.weights, thetas.variance_factor)
+            for activations in picked
         ]
         joined = InstabilityTerms(*(torch.cat(parts) for parts in zip(*layers, strict=True)))
         return self.indices[widths].combine(joined)
