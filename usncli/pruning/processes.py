@@ -119,7 +119,7 @@ class _Gathered(torch.autograd.Function):
     def forward(ctx: Any, part: Tensor, rank: int, count: int) -> Tensor:
         ctx.rank = rank
         gathered = part.new_empty(count, *part.shape)
-        distributed.all_gather_into_tensor(gathered, part.contiguous())
+        distributed.all_gather_into_tensor(gathered.flatten(0, 1), part.contiguous())
         return gathered
 
     @staticmethod
