@@ -197,7 +197,8 @@ class _Loop:
         self.network, self.optimiser, self.plan, self.options, self.file = network, optimiser, plan, options, file
         self.step, self.history = state.step, list(state.history)
         self.scaler = gradient_scaler(options.precision, next(network.parameters()).device)
-        self.scaler.load_state_dict(state.scaler)
+        if state.scaler:
+            self.scaler.load_state_dict(state.scaler)
         self.started = time.monotonic() - state.seconds
         self.saved_at, self.saved_step = time.monotonic(), state.step
         self.whole = True
