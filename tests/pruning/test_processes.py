@@ -1,14 +1,13 @@
-"""Two processes train as one does; they are started once, see two_processes.py."""
+"""Two processes train as one does; they are started once, see shared_runs.py."""
 
-import multiprocessing
-import socket
 import sys
 
 import pytest
 import torch
+from two_processes import run_two
 
+from tests.pruning.shared_runs import FIT, RANGES, STOP, make_options, work
 from tests.pruning.tiny import Dots, make_pipeline
-from tests.pruning.two_processes import FIT, RANGES, STOP, make_options, work
 from usncli.errors import ConfigurationError
 from usncli.loading.network_file import load_network
 from usncli.pruning.batch_share import BatchShare
@@ -22,23 +21,7 @@ from usncli.pruning.record import FinetuneRecord
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    common["OMP_NUM_THREADS"] = "1"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
-    started = [
-        context.Process(target=work, args=(folder, common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}))
-        for rank in (0, 1)
-    ]
-    for child in started:
-        child.start()
-    for child in started:
-        child.join(timeout=240)
-        child.kill()
-    assert [child.exitcode for child in started] == [0, 0]
+    run_two(work, folder)
     return folder
 
 

@@ -1,9 +1,7 @@
 """What each of two processes runs for test_processes.py."""
 
-import os
 import signal
 
-import accelerate  # noqa: F401 - loaded once, before the two are forked
 import torch
 
 from tests.pruning.tiny import Dots, make_pipeline
@@ -41,10 +39,8 @@ def interrupted_pipeline():
     return pipeline
 
 
-def work(folder, environment):
-    """Join the group that the environment states, as if a launcher had set it."""
-    os.environ.update(environment)
-    torch.set_num_threads(1)
+def work(folder):
+    """Train whole, interrupted and refused runs in a folder."""
     with joined_processes("cpu") as processes:
         try_all(folder, processes)
 
