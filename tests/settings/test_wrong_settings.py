@@ -104,7 +104,8 @@ def test_no_two_commands_give_one_name_two_meanings() -> None:
     types: dict[str, str] = {}
     for model in COMMANDS.values():
         for name, named in named_options(model).items():
-            if name in ("out", "format"):  # the demo has a folder of its own, the gate formats of its own
+            # The demo has a folder of its own, the gate formats, training precisions.
+            if name in ("out", "format", "precision"):
                 continue
             assert types.setdefault(name, str(bare_type(named.field))) == str(bare_type(named.field)), name
 
