@@ -32,7 +32,10 @@ NAMES = [
 
 PARAMETERS = {
     "score": ["network", "images", "perturbations", "options", "exclude", "progress"],
-    "finetune_prune": ["network", "images", "perturbations", "folder", "options", "validation", "progress"],
+    "finetune_prune": [
+        *("network", "images", "perturbations", "folder", "options"),
+        *("validation", "processes", "progress"),
+    ],
     "certify": ["network", "images", "perturbations", "options", "journal", "progress"],
     "export": ["network", "path", "images", "options", "provenance"],
 }

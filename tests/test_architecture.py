@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "demo": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api"},
     "cli": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api", "demo"},
     "__init__": ROOT | set(STAGES) | {"api"},
+    "__main__": {"cli"},
 }
 """What each part of the package may import, beside itself."""
 

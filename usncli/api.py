@@ -23,6 +23,7 @@ from usncli.loading.batching import collate
 from usncli.progress import ProgressCallback, silent
 from usncli.pruning.finetune import finetune_prune as finetune_prune_pipeline
 from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.processes import Processes
 from usncli.pruning.record import FinetuneRecord
 from usncli.scoring.options import ScoreOptions
 from usncli.scoring.record import ScoreRecord
@@ -70,6 +71,7 @@ def finetune_prune(
     options: FinetuneOptions | None = None,
     *,
     validation: Images | None = None,
+    processes: Processes | None = None,
     progress: ProgressCallback = silent,
 ) -> FinetuneRecord:
     """Fine-tune a network while masking its least important channels, then remove them.
@@ -81,6 +83,7 @@ def finetune_prune(
         folder: training progress and the pruned network are kept there; the same call resumes.
         options: ratio, criterion, training.
         validation: labelled images that the error is measured on.
+        processes: that train together, see `usncli.pruning.launching`; by default this one alone.
         progress: told of every step.
 
     Raises:
@@ -94,6 +97,7 @@ def finetune_prune(
         options or FinetuneOptions(),
         Path(folder),
         validation=None if validation is None else as_data(validation, pipeline),
+        processes=processes,
         progress=progress,
     )
 

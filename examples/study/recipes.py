@@ -9,10 +9,10 @@ from usncli.pruning.options import Criterion, FinetuneOptions, LossOptions, Mask
 
 STEPS = 600
 NOTHING = {"unbiased_weight": 0.0, "smooth_weight": 0.0, "wasserstein_weight": 0.0}
-SOURCE = {"unbiased_weight": 30.0, "smooth_weight": 30.0, "wasserstein_weight": 0.0}
+SOURCE = {"unbiased_weight": 100.0, "smooth_weight": 100.0, "wasserstein_weight": 0.0}
 """The losses that the source states, but for the Wasserstein term."""
-OURS = SOURCE | {"consistency_weight": 2.0, "perturbed_weight": 1.0}
-"""And those on predictions."""
+OURS = SOURCE | {"consistency_weight": 5.0}
+"""And consistency, on predictions."""
 
 
 @dataclass(frozen=True)

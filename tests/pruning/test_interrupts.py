@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 
 import pytest
 
@@ -16,3 +17,15 @@ def test_an_interruption_waits_and_a_second_one_does_not():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_one_that_comes_at_once_is_the_launchers_own():
+    with DeferredInterrupt(patience=60.0) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.requested
+    with DeferredInterrupt(patience=0.01) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.02)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

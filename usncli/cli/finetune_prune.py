@@ -9,17 +9,20 @@ from usncli.cli.exit_codes import ExitCode
 from usncli.cli.inputs import open_images, open_network, ranges_of
 from usncli.cli.invocation import Invocation
 from usncli.cli.results import show_results
-from usncli.cli.running import Result, Workspace, finished_folder
+from usncli.cli.running import Result, Workspace
+from usncli.cli.together import finished_together
 from usncli.settings import FinetunePruneSettings
 
 if TYPE_CHECKING:
     from usncli.pruning.options import FinetuneOptions
+    from usncli.pruning.processes import Processes
 
 
 def run(invocation: Invocation[FinetunePruneSettings]) -> ExitCode:
-    """Fine-tune and prune, print what became of the network and where it is."""
-    folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
-    show_results(folder, invocation.settings.format.items(), invocation.consoles)
+    """Fine-tune and prune; the first process prints what became of the network and where it is."""
+    folder = finished_together(invocation, compute)
+    if folder is not None:
+        show_results(folder, invocation.settings.format.items(), invocation.consoles)
     return ExitCode.DONE
 
 
@@ -38,6 +41,7 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
         MaskOptions,
         Optimiser,
         OptimiserOptions,
+        Precision,
     )
 
     return FinetuneOptions(
@@ -50,6 +54,7 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             optimiser=Optimiser(settings.optimiser),
+            precision=Precision(settings.training_precision),
         ),
         losses=LossOptions(
             unbiased_weight=settings.lambda_unbiased,
@@ -68,12 +73,16 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
             scoring_samples=settings.scoring_samples,
         ),
         augment=AugmentOptions(rotation=settings.rotation, scale=settings.scale, shift=settings.shift),
-        checkpoint=CheckpointOptions(seconds=settings.checkpoint_seconds, steps=settings.checkpoint_steps),
+        checkpoint=CheckpointOptions(
+            seconds=settings.checkpoint_seconds, steps=settings.checkpoint_steps, tensorboard=settings.tensorboard
+        ),
         seed=settings.seed,
     )
 
 
-def compute(invocation: Invocation[FinetunePruneSettings], workspace: Workspace) -> Result:
+def compute(
+    invocation: Invocation[FinetunePruneSettings], workspace: Workspace, processes: Processes | None = None
+) -> Result:
     """Load, fine-tune and prune; a network that was cut before keeps its first numbering in the record."""
     from usncli.pruning.finetune import finetune_prune
     from usncli.pruning.record import CutGroup
@@ -89,6 +98,7 @@ def compute(invocation: Invocation[FinetunePruneSettings], workspace: Workspace)
         workspace.folder,
         validation=open_images(settings.validation, invocation, loaded) if settings.validation else None,
         earlier=[CutGroup.from_record(group) for group in loaded.record.get("cut", ())],
+        processes=processes,
         progress=workspace.progress,
     )
     return Result(record.to_record(), (record.path,))

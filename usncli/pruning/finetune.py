@@ -18,13 +18,15 @@ from usncli.loading.network_file import load_network, save_network
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.progress import ProgressCallback, silent
+from usncli.pruning.batch_share import BatchShare
 from usncli.pruning.complexity import measure_complexity
 from usncli.pruning.criteria import ScoringContext, make_criterion
 from usncli.pruning.fingerprint import fingerprint_of
-from usncli.pruning.fitting import batch_figures, make_batches, task_step_loss
+from usncli.pruning.fitting import batch_figures, make_batches, require_means, task_step_loss
 from usncli.pruning.masking import ProgressiveMasking
 from usncli.pruning.masks import ChannelMasker, masked_share
 from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.processes import Processes
 from usncli.pruning.record import CutGroup, FinetuneRecord, record_cut
 from usncli.pruning.stability import StabilityLoss
 from usncli.pruning.state_file import other_run_message
@@ -51,6 +53,7 @@ def finetune_prune(
     *,
     validation: ImageData | None = None,
     earlier: Sequence[CutGroup] = (),
+    processes: Processes | None = None,
     progress: ProgressCallback = silent,
 ) -> FinetuneRecord:
     """Train with masks that follow rho(t), cut what is masked, and write ``pruned.safetensors``.
@@ -67,14 +70,16 @@ def finetune_prune(
         folder: of the run.
         validation: labelled images on which the error before and after is measured.
         earlier: what had been cut from the network before, so that the record keeps the first numbering.
-        progress: told of every step.
+        processes: that train together, each calling this, see `usncli.pruning.launching`; by default this one alone.
+        progress: told of every step, in the first process.
 
     Returns:
         What was done; ``path`` is the pruned network.
 
     Raises:
         InputError: data without labels, or labels that the network does not predict; damaged files in the folder.
-        ConfigurationError: no perturbation, or a folder that belongs to a run with other settings, weights or data.
+        ConfigurationError: no perturbation, a folder that belongs to a run with other settings, weights or data, or a
+            precision, a log or a number of processes that cannot be had here.
         UnsupportedOperationError: no channel can be cut.
         UsnError: the loss is no longer a number.
         KeyboardInterrupt: after progress has been written, when the run is interrupted.
@@ -85,11 +90,17 @@ def finetune_prune(
     for images in (data, validation):
         if images is not None:
             _require_labels(pipeline, images)
+    processes = processes or Processes()
+    progress = progress if processes.first else silent
+    require_means(options.optimiser, options.checkpoint, pipeline.mean.device)
     fingerprint = _fingerprint(pipeline, [data, *([validation] if validation else [])], chosen, options)
     path = folder / RESULT_FILE
-    if path.exists():
-        return _finished(path, fingerprint)
-    run = _prepare(pipeline, read_training_images(data, pipeline.mean.device, progress), chosen, options)
+    finished = processes.from_first(lambda: _finished(path, fingerprint) if path.exists() else None)
+    if finished is not None:
+        return finished
+    images = read_training_images(data, pipeline.mean.device, progress)
+    share = BatchShare(min(options.optimiser.batch_size, len(images)), processes)
+    run = _prepare(pipeline, images, chosen, options, share)
     file = ProgressFile(folder / PROGRESS_FILE, fingerprint, options.checkpoint)
     state = train(run.pipeline.network, run.plan(), options.optimiser, file, progress)
     smaller = run.cut_pipeline()
@@ -110,8 +121,12 @@ def finetune_prune(
         unprunable=run.analysis.unprunable,
         fingerprint=fingerprint,
     )
-    save_network(path, smaller, record.to_record())
-    file.path.unlink(missing_ok=True)
+
+    def save() -> None:
+        save_network(path, smaller, record.to_record())
+        file.path.unlink(missing_ok=True)
+
+    processes.from_first(save)
     return record
 
 
@@ -125,16 +140,17 @@ class _Run:
     options: FinetuneOptions
     analysis: GroupAnalysis
     masking: ProgressiveMasking
+    share: BatchShare
 
     def plan(self) -> TrainingPlan:
         options, groups = self.options, self.analysis.groups
         total = sum(group.channels for group in groups)
         target = two_point_target(total, options.ratio, self.pipeline.mean)
         steadied = options.losses.any_with(bool(groups))
-        stability = StabilityLoss(self.pipeline, groups, self.ranges, options.losses, target, options.seed)
+        stability = StabilityLoss(self.pipeline, groups, self.ranges, options.losses, target, options.seed, self.share)
 
         def loss(batch: Batch, step: int) -> StepLoss:
-            return stability(batch, step) if steadied else task_step_loss(self.pipeline, batch)
+            return stability(batch, step) if steadied else task_step_loss(self.pipeline, batch, self.share)
 
         def figures(batch: Batch, step_loss: StepLoss, step: int) -> dict[str, float]:
             return batch_figures(self.pipeline, batch, step_loss) | {"rho": self.masking.share}
@@ -149,6 +165,7 @@ class _Run:
             after_step=masker.apply,
             masks=lambda: masker.masks,
             set_masks=self.masking.restore,
+            share=self.share,
             seed=options.seed,
         )
 
@@ -166,7 +183,11 @@ class _Run:
 
 
 def _prepare(
-    pipeline: Pipeline, images: TrainingImages, ranges: tuple[PerturbationRange, ...], options: FinetuneOptions
+    pipeline: Pipeline,
+    images: TrainingImages,
+    ranges: tuple[PerturbationRange, ...],
+    options: FinetuneOptions,
+    share: BatchShare,
 ) -> _Run:
     trained = _copy_captured(pipeline)
     for parameter in trained.parameters():
@@ -184,7 +205,9 @@ def _prepare(
     def score(step: int) -> tuple[Tensor, ...]:
         assert criterion is not None
         context = ScoringContext(trained, analysis.groups, images, ranges, options.masks, options.seed, step)
-        return criterion(context)
+        scores = criterion(context)
+        share.processes.agree(scores)  # else a GPU that rounds otherwise could cut other channels
+        return scores
 
     masking = ProgressiveMasking(
         ChannelMasker(trained.network, analysis.groups),
@@ -193,7 +216,7 @@ def _prepare(
         options.optimiser.total_steps(len(images)),
         options.masks,
     )
-    return _Run(trained, images, ranges, options, analysis, masking)
+    return _Run(trained, images, ranges, options, analysis, masking, share)
 
 
 def _copy_captured(pipeline: Pipeline) -> Pipeline:

@@ -14,8 +14,12 @@ from usncli.loading.metrics import prediction_error, require_matching_labels
 from usncli.loading.pipeline import Pipeline
 from usncli.progress import ProgressCallback, silent
 from usncli.pruning.augmenting import augmented
+from usncli.pruning.batch_share import ALONE, BatchShare
 from usncli.pruning.fingerprint import fingerprint_of
 from usncli.pruning.options import AugmentOptions, CheckpointOptions, OptimiserOptions, steps_in_epoch
+from usncli.pruning.precision import require_precision
+from usncli.pruning.processes import Processes
+from usncli.pruning.scalars import require_tensorboard
 from usncli.pruning.state_file import TrainingState
 from usncli.pruning.task_losses import task_loss
 from usncli.pruning.training import ProgressFile, StepLoss, TrainingPlan, train
@@ -34,6 +38,8 @@ def fit(
     augment: AugmentOptions = STILL,
     seed: int = 0,
     folder: Path | None = None,
+    checkpoint: CheckpointOptions | None = None,
+    processes: Processes | None = None,
     progress: ProgressCallback = silent,
 ) -> TrainingState:
     """Train a pipeline's network in place for its task alone, and leave it in eval mode.
@@ -45,31 +51,49 @@ def fit(
         augment: how far images are moved.
         seed: of the order of the images, their movements and what the network draws.
         folder: training progress is kept there, so that the same call resumes; none keeps nothing.
-        progress: told of every step.
+        checkpoint: when progress is written, and what else.
+        processes: that train together, see `usncli.pruning.launching`; by default this one alone.
+        progress: told of every step, in the first process.
 
     Returns:
         The state after the last step, with its history: step, loss and error on the batch.
 
     Raises:
         InputError: the data have no labels, or others than the network predicts.
+        ConfigurationError: a precision that the device does not train in, or TensorBoard is asked for and missing.
         UsnError: the loss is no longer a number.
     """
     require_matching_labels(pipeline, data)
+    checkpoint, processes = checkpoint or CheckpointOptions(), processes or Processes()
+    require_means(options, checkpoint, pipeline.mean.device)
+    progress = progress if processes.first else silent
     images = read_training_images(data, pipeline.mean.device, progress)
+    share = BatchShare(min(options.batch_size, len(images)), processes)
     plan = TrainingPlan(
         steps=options.total_steps(len(images)),
         batch=make_batches(images, options.batch_size, seed, augment),
-        loss=lambda batch, step: task_step_loss(pipeline, batch),
+        loss=lambda batch, step: task_step_loss(pipeline, batch, share),
         figures=lambda batch, loss, step: batch_figures(pipeline, batch, loss),
+        share=share,
         seed=seed,
     )
     file = None
     if folder is not None:
-        fingerprint = fingerprint_of(
-            pipeline, [data], {"options": repr(options), "augment": repr(augment), "seed": seed}
-        )
-        file = ProgressFile(folder / "training.pt", fingerprint, CheckpointOptions())
+        settings = {"options": repr(options), "augment": repr(augment), "seed": seed}
+        fingerprint = fingerprint_of(pipeline, [data], settings)
+        file = ProgressFile(folder / "training.pt", fingerprint, checkpoint)
     return train(pipeline.network, plan, options, file, progress)
+
+
+def require_means(options: OptimiserOptions, checkpoint: CheckpointOptions, device: torch.device) -> None:
+    """Check, before any work, what a training needs of the machine.
+
+    Raises:
+        ConfigurationError: a precision that the device does not train in, or TensorBoard is asked for and missing.
+    """
+    require_precision(options.precision, device)
+    if checkpoint.tensorboard:
+        require_tensorboard()
 
 
 def make_batches(
@@ -96,9 +120,9 @@ def make_batches(
     return augmented(batch, augment, seed)
 
 
-def task_step_loss(pipeline: Pipeline, batch: Batch) -> StepLoss:
-    """Return the task's loss of a batch, as a step's whole loss."""
-    predictions = pipeline(batch.images)
+def task_step_loss(pipeline: Pipeline, batch: Batch, share: BatchShare = ALONE) -> StepLoss:
+    """Return the task's loss of a batch, as a step's whole loss; the network runs this process's share of it."""
+    predictions = share.whole(pipeline(share.own(batch.images)))
     loss = task_loss(predictions, batch.targets, pipeline.task, image_size(pipeline))
     return StepLoss(loss, predictions.detach(), {"task": loss.detach()})
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 
 class DeferredInterrupt:
     """Within this context Ctrl-C is noted, not raised; a second one is raised at once.
+
+    Args:
+        patience: seconds in which a second one is the first again: a launcher passes on what its processes have already
+            got from the terminal.
 
     The handler before is put back at the end. Away from the main thread, where Python delivers no signal, it does
     nothing.
@@ -17,8 +23,9 @@ class DeferredInterrupt:
         requested: whether an interruption has come.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, patience: float = 0.0) -> None:
+        self.requested, self.patience = False, patience
+        self._noted = -math.inf
 
     def __enter__(self) -> DeferredInterrupt:
         """Take over Ctrl-C."""
@@ -47,6 +54,6 @@ class DeferredInterrupt:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and time.monotonic() - self._noted >= self.patience:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self._noted = True, time.monotonic()

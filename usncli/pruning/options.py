@@ -36,6 +36,17 @@ class Optimiser(StrEnum):
     SGD = "sgd"
 
 
+class Precision(StrEnum):
+    """Numbers in which the layers of a training step compute; weights, losses and scores stay in float32.
+
+    ``float16`` is for CUDA GPUs and scales its gradients.
+    """
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 @dataclass(frozen=True)
 class OptimiserOptions:
     """How weights move: the rule, its rate and how long.
@@ -47,6 +58,7 @@ class OptimiserOptions:
         learning_rate: largest rate; it falls to 0 along a cosine after a short warm-up.
         weight_decay: decoupled decay of the weights, at least 0.
         optimiser: the rule.
+        precision: in which a step computes.
 
     Raises:
         ConfigurationError: a number out of its range.
@@ -58,6 +70,7 @@ class OptimiserOptions:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     optimiser: Optimiser = Optimiser.ADAMW
+    precision: Precision = Precision.FLOAT32
 
     def __post_init__(self) -> None:
         _check("epochs", self.epochs, self.epochs > 0, "a number above 0")
@@ -186,11 +199,12 @@ class AugmentOptions:
 
 @dataclass(frozen=True)
 class CheckpointOptions:
-    """When training progress is written to disk.
+    """What is written while a network trains, and when; the result does not depend on it.
 
     Attributes:
         seconds: at most this long between two checkpoints, above 0.
         steps: also after this many steps, where given.
+        tensorboard: whether figures are also written for TensorBoard, into a folder beside the checkpoint.
 
     Raises:
         ConfigurationError: a number out of its range.
@@ -198,6 +212,7 @@ class CheckpointOptions:
 
     seconds: float = 120.0
     steps: int | None = None
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         _check("checkpoint_seconds", self.seconds, self.seconds > 0, "a number above 0")

@@ -28,6 +28,7 @@ from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.perturbation import Perturbation
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
+from usncli.pruning.batch_share import ALONE, BatchShare
 from usncli.pruning.fitting import image_size
 from usncli.pruning.options import LossOptions
 from usncli.pruning.task_losses import consistency_loss, task_loss
@@ -57,6 +58,7 @@ class StabilityLoss:
         options: weights, and thetas a step.
         target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
         seed: of the thetas.
+        share: of this process in a batch.
         indices: where the groups' channels stand in the layers, kept between steps.
     """
 
@@ -66,14 +68,16 @@ class StabilityLoss:
     options: LossOptions
     target: Tensor
     seed: int
+    share: BatchShare = ALONE
     indices: dict[tuple[tuple[str, int], ...], ChannelIndex] = field(default_factory=dict)
 
     def __call__(self, batch: Batch, step: int) -> StepLoss:
         """Return the loss of a batch; thetas are a pure function of seed and step."""
-        count, size, thetas = batch.images.shape[0], image_size(self.pipeline), self.thetas(step)
-        perturbed = self.perturbation(step).expand(batch.images, thetas.theta)
+        own, size, thetas = self.share.own(batch.images), image_size(self.pipeline), self.thetas(step)
+        perturbed = self.perturbation(step).expand(own, thetas.theta)
         with record_activations(self.pipeline.network, self.layers) as recorded:
-            outputs = self.pipeline(with_clean(batch.images, perturbed))
+            outputs = self.share.whole(self.pipeline(with_clean(own, perturbed)))
+        count = len(batch.images)
         clean, moved = split_clean(outputs, count)
         parts = {"task": task_loss(clean, batch.targets, self.pipeline.task, size)}
         if self.groups:
@@ -97,22 +101,22 @@ class StabilityLoss:
         return scored_layers(self.groups)
 
     def terms(self, recorded: Mapping[str, Tensor], images: int, step: int) -> InstabilityTerms:
-        """Return the terms of every group's channels from the activations of the scored layers.
+        """Return the terms of every group's channels, in float32, from the activations of the scored layers.
 
         Args:
-            recorded: for every scored layer, ``(images * (1 + samples), channels, ...)``, an image before its samples.
-            images: number of images.
+            recorded: for every scored layer and each image of this process's share, an image before its samples:
+                ``(share's images * (1 + samples), channels, ...)``.
+            images: number of images of the whole batch.
             step: whose thetas made the samples.
         """
         thetas = self.thetas(step)
         widths = tuple((layer, recorded[layer].shape[1]) for layer in self.layers)
         if widths not in self.indices:
             self.indices[widths] = index_channels(self.groups, widths)
+        picked = [self.share.whole(some_positions(recorded[layer], step).float()) for layer in self.layers]
         layers = [
-            instability_terms(
-                *split_clean(some_positions(recorded[layer], step), images), thetas.weights, thetas.variance_factor
-            )
-            for layer in self.layers
+            instability_terms(*split_clean(activations, images), thetas.weights, thetas.variance_factor)
+            for activations in picked
         ]
         joined = InstabilityTerms(*(torch.cat(parts) for parts in zip(*layers, strict=True)))
         return self.indices[widths].combine(joined)

@@ -14,7 +14,7 @@ from torch import Tensor
 from usncli.errors import ConfigurationError, InputError
 from usncli.files import write_atomically
 
-VERSION = 1
+VERSION = 2
 """Of the file's layout; another one is refused."""
 
 
@@ -26,6 +26,7 @@ class TrainingState:
         step: steps finished.
         network: weights and running statistics, by name.
         optimiser: the optimiser's own state.
+        scaler: state of the gradient scaler, empty where there is none.
         masks: for every group, ``(channels,)`` bool, True where cut.
         history: one mapping of figures a logged step.
         seconds: time spent so far.
@@ -34,6 +35,7 @@ class TrainingState:
     step: int = 0
     network: dict[str, Tensor] = field(default_factory=dict)
     optimiser: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +20,13 @@ from torch import Tensor, nn
 
 from usncli.errors import UsnError
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
+from usncli.pruning.batch_share import ALONE, BatchShare
 from usncli.pruning.interrupts import DeferredInterrupt
 from usncli.pruning.options import LOSSES, CheckpointOptions, Optimiser, OptimiserOptions
+from usncli.pruning.precision import gradient_scaler, mixed_precision
+from usncli.pruning.scalars import FOLDER, ScalarLog, scalar_log
 from usncli.pruning.state_file import TrainingState, load_state, save_state
+from usncli.pruning.whole_batch import whole_batch_layers
 from usncli.types import Batch
 
 WARM_UP = 0.05
@@ -32,6 +37,9 @@ GRADIENT_NORM = 5.0
 
 LOGGED_POINTS = 200
 """About how many points a history has."""
+
+REPEATED_INTERRUPT = 5.0
+"""Seconds in which a launcher's interruption and the terminal's are one."""
 
 
 class StepLoss(NamedTuple):
@@ -61,6 +69,7 @@ class TrainingPlan:
         figures: numbers for progress bars and histories, from a batch and its loss.
         masks: the masks so far, to be saved; and how to set them again, from a saved run.
         set_masks: takes the masks of a saved run.
+        share: of this process in a batch; ``loss`` runs it, and returns the loss of the whole batch.
         seed: of what the network itself draws, such as dropout.
     """
 
@@ -72,6 +81,7 @@ class TrainingPlan:
     after_step: Callable[[], None] = lambda: None
     masks: Callable[[], dict[str, Tensor]] = dict
     set_masks: Callable[[Mapping[str, Tensor]], None] = lambda masks: None
+    share: BatchShare = ALONE
     seed: int = 0
 
 
@@ -111,6 +121,8 @@ def train(
 ) -> TrainingState:
     """Train a network in place, from where its progress file stands.
 
+    Of several processes, each trains its own copy, and the first one's weights and progress file count.
+
     Args:
         network: trained in place; left in eval mode.
         plan: what happens in each step.
@@ -127,15 +139,23 @@ def train(
     """
     network.to(memory_format=torch.channels_last)  # convolutions train a quarter faster so, on CPUs as on GPUs
     optimiser = make_optimiser(network.parameters(), options)
-    state = TrainingState()
-    if file is not None and file.path.exists():
-        state = load_state(file.path, file.fingerprint)
+    processes = plan.share.processes
+    state = processes.from_first(lambda: _saved(file))
+    if state is not None:
         _restore(state, network, optimiser, plan)
-    loop = _Loop(network, optimiser, plan, options, file, state)
+    processes.agree(network.state_dict().values())
+    loop = _Loop(network, optimiser, plan, options, file if processes.first else None, state or TrainingState())
     devices = sorted({parameter.device.index or 0 for parameter in network.parameters() if parameter.is_cuda})
-    with torch.random.fork_rng(devices=devices), DeferredInterrupt() as interrupt:
+    patience = REPEATED_INTERRUPT if processes.count > 1 else 0.0
+    with (
+        torch.random.fork_rng(devices=devices),
+        whole_batch_layers(network, plan.share),
+        mixed_precision(network, options.precision),
+        _figure_log(loop) as log,
+        DeferredInterrupt(patience) as interrupt,
+    ):
         try:
-            loop.run(progress, interrupt)
+            loop.run(progress, interrupt, log)
         except KeyboardInterrupt:
             loop.save_if_whole()
             raise
@@ -176,11 +196,14 @@ class _Loop:
     ) -> None:
         self.network, self.optimiser, self.plan, self.options, self.file = network, optimiser, plan, options, file
         self.step, self.history = state.step, list(state.history)
+        self.scaler = gradient_scaler(options.precision, next(network.parameters()).device)
+        if state.scaler:
+            self.scaler.load_state_dict(state.scaler)
         self.started = time.monotonic() - state.seconds
         self.saved_at, self.saved_step = time.monotonic(), state.step
         self.whole = True
 
-    def run(self, progress: ProgressCallback, interrupt: DeferredInterrupt) -> None:
+    def run(self, progress: ProgressCallback, interrupt: DeferredInterrupt, log: ScalarLog) -> None:
         figures: dict[str, float] = self.history[-1] if self.history else {}
         log_every = max(1, self.plan.steps // LOGGED_POINTS)
         while self.step < self.plan.steps:
@@ -191,6 +214,7 @@ class _Loop:
             if (self.step + 1) % log_every == 0 or self.step + 1 == self.plan.steps:
                 figures = {"step": self.step + 1} | self.plan.figures(batch, loss, self.step)
                 self.history.append(figures)
+                log(figures | {"learning-rate": self._learning_rate()})
             self.step += 1
             if self.step == self.plan.steps:
                 self.plan.before_step(self.step)
@@ -198,22 +222,29 @@ class _Loop:
             self._save_if_due()
             watched = {name: figures[name] for name in figures if name != "step"}
             progress(ProgressUpdate("training", self.step, self.plan.steps, watched))
+            interrupt.requested = self.plan.share.processes.any(interrupt.requested)
             interrupt.raise_if_requested()
+
+    def _learning_rate(self) -> float:
+        return learning_rate(self.step, self.plan.steps, self.options.learning_rate)
 
     def _move(self, batch: Batch) -> StepLoss:
         """Move the weights once."""
         self.network.train()
         torch.manual_seed(step_seed(self.plan.seed, self.step))
-        rate = learning_rate(self.step, self.plan.steps, self.options.learning_rate)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._learning_rate()
         loss = self.plan.loss(batch, self.step)
         if not math.isfinite(loss.total.item()):
             raise UsnError(not_a_number_message(loss, self.step))
         self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss.total)
+        torch.autograd.backward(self.scaler.scale(loss.total))
+        parameters = self.network.parameters()
+        self.plan.share.processes.average([each.grad for each in parameters if each.grad is not None])
+        self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.plan.after_step()
         return loss
 
@@ -223,6 +254,7 @@ class _Loop:
             step=self.step,
             network=self.network.state_dict(),
             optimiser=self.optimiser.state_dict(),
+            scaler=self.scaler.state_dict(),
             masks=self.plan.masks(),
             history=self.history,
             seconds=time.monotonic() - self.started,
@@ -260,6 +292,16 @@ def not_a_number_message(loss: StepLoss, step: int) -> str:
         f"training step {step + 1}: expected a finite loss, got {float(loss.total.item())} "
         f"(from: {', '.join(broken)}); lower {' and '.join([*flags, '--learning-rate'])}"
     )
+
+
+def _figure_log(loop: _Loop) -> AbstractContextManager[ScalarLog]:
+    if loop.file is None or not loop.file.options.tensorboard:
+        return nullcontext(lambda figures: None)
+    return scalar_log(loop.file.path.parent / FOLDER, loop.step)
+
+
+def _saved(file: ProgressFile | None) -> TrainingState | None:
+    return load_state(file.path, file.fingerprint) if file is not None and file.path.exists() else None
 
 
 def _restore(state: TrainingState, network: nn.Module, optimiser: torch.optim.Optimizer, plan: TrainingPlan) -> None:

@@ -89,6 +89,10 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     learning_rate: Annotated[float, Option("Largest learning rate."), Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Option("Decay of the weights."), Field(ge=0)] = 1e-4
     optimiser: Annotated[Literal["adamw", "sgd"], Option("How weights move.")] = "adamw"
+    training_precision: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        Option("Precision of the layers in a training step; float16 on CUDA GPUs only.", metavar="PRECISION"),
+    ] = "float32"
     lambda_unbiased: Annotated[
         float, Option("Loss weight of the mean shift of activations under perturbation."), Field(ge=0)
     ] = 0.1
@@ -118,6 +122,9 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     checkpoint_steps: Annotated[
         int | None, Option("Save a state also after this many steps.", identifies_run=False), Field(ge=1)
     ] = None
+    tensorboard: Annotated[
+        bool, Option("Also log the training for TensorBoard, in the run folder.", identifies_run=False)
+    ] = False
 
 
 class CertifySettings(CommandSettings, GateFormatSettings, RunSettings, PerturbationSettings, InputSettings):
