@@ -18,17 +18,20 @@ from usncli.loading.network_file import load_network, save_network
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.progress import ProgressCallback, silent
+from usncli.pruning.best_network import BestNetwork, Evaluate, Evaluation
 from usncli.pruning.complexity import measure_complexity
 from usncli.pruning.criteria import ScoringContext, make_criterion
 from usncli.pruning.fingerprint import fingerprint_of
 from usncli.pruning.fitting import batch_figures, make_batches, task_step_loss
 from usncli.pruning.masking import ProgressiveMasking
-from usncli.pruning.masks import ChannelMasker, masked_share
-from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.masks import ChannelMasker
+from usncli.pruning.options import Best, FinetuneOptions
 from usncli.pruning.record import CutGroup, FinetuneRecord, record_cut
+from usncli.pruning.schedule import evaluation_steps
 from usncli.pruning.stability import StabilityLoss
 from usncli.pruning.state_file import other_run_message
 from usncli.pruning.surgery import cut
+from usncli.pruning.targets import make_quantity, require_reachable, shortfall
 from usncli.pruning.training import ProgressFile, StepLoss, TrainingPlan, train
 from usncli.pruning.training_images import TrainingImages, read_training_images
 from usncli.pruning.wasserstein import two_point_target
@@ -50,6 +53,7 @@ def finetune_prune(
     folder: Path,
     *,
     validation: ImageData | None = None,
+    evaluate: Evaluate | None = None,
     earlier: Sequence[CutGroup] = (),
     progress: ProgressCallback = silent,
 ) -> FinetuneRecord:
@@ -66,6 +70,8 @@ def finetune_prune(
         options: all choices.
         folder: of the run.
         validation: labelled images on which the error before and after is measured.
+        evaluate: judges networks on the way where the options ask for the best one; a pure function of the network, if
+            a run that is resumed is to end with the same bits.
         earlier: what had been cut from the network before, so that the record keeps the first numbering.
         progress: told of every step.
 
@@ -74,7 +80,8 @@ def finetune_prune(
 
     Raises:
         InputError: data without labels, or labels that the network does not predict; damaged files in the folder.
-        ConfigurationError: no perturbation, or a folder that belongs to a run with other settings, weights or data.
+        ConfigurationError: no perturbation; a ratio that the floor does not allow; nothing to judge networks by; or a
+            folder that belongs to a run with other settings, weights or data.
         UnsupportedOperationError: no channel can be cut.
         UsnError: the loss is no longer a number.
         KeyboardInterrupt: after progress has been written, when the run is interrupted.
@@ -82,6 +89,8 @@ def finetune_prune(
     chosen = (ranges,) if isinstance(ranges, PerturbationRange) else tuple(ranges)
     if not chosen:
         raise ConfigurationError("finetune-prune: expected at least one perturbation, got none; give --perturb")
+    if options.best.choice != Best.LAST and evaluate is None:
+        raise ConfigurationError(f"best {options.best.choice}: expected a callable that judges networks, got none")
     for images in (data, validation):
         if images is not None:
             _require_labels(pipeline, images)
@@ -91,8 +100,11 @@ def finetune_prune(
         return _finished(path, fingerprint)
     run = _prepare(pipeline, read_training_images(data, pipeline.mean.device, progress), chosen, options)
     file = ProgressFile(folder / PROGRESS_FILE, fingerprint, options.checkpoint)
-    state = train(run.pipeline.network, run.plan(), options.optimiser, file, progress)
+    best = run.best_network(evaluate)
+    state = train(run.pipeline.network, run.plan(best), options.optimiser, file, progress)
+    best.load()
     smaller = run.cut_pipeline()
+    masks, reached = run.masking.masker.masks, run.masking.reached
     record = FinetuneRecord(
         path=path,
         options=options.to_record(),
@@ -102,11 +114,15 @@ def finetune_prune(
         error_after=_error(smaller, validation),
         complexity_before=measure_complexity(pipeline),
         complexity_after=measure_complexity(smaller),
-        rho=masked_share(state.masks),
+        rho=run.masking.share,
+        reached=reached,
+        note=shortfall(options, run.masking.quantity, reached),
         steps=state.step,
+        chosen_step=state.step if best.step is None else best.step,
+        evaluations=tuple(best.evaluations),
         seconds=state.seconds,
         history=tuple(state.history),
-        cut=record_cut(run.analysis.groups, state.masks, earlier),
+        cut=record_cut(run.analysis.groups, masks, earlier),
         unprunable=run.analysis.unprunable,
         fingerprint=fingerprint,
     )
@@ -126,28 +142,47 @@ class _Run:
     analysis: GroupAnalysis
     masking: ProgressiveMasking
 
-    def plan(self) -> TrainingPlan:
-        options, groups = self.options, self.analysis.groups
+    def best_network(self, evaluate: Evaluate | None) -> BestNetwork:
+        """Return what keeps the best network of the run; it keeps none where the last one is the result."""
+        options, masking = self.options.best, self.masking
+
+        def judge() -> Evaluation:
+            assert evaluate is not None
+            return evaluate(self.cut_pipeline())
+
+        choosing = options.choice != Best.LAST
+        due = evaluation_steps(masking.steps, masking.final_step, options.every) if choosing else ()
+        return BestNetwork(self.pipeline.network, judge, due, options.patience)
+
+    def plan(self, best: BestNetwork) -> TrainingPlan:
+        options, groups, masking = self.options, self.analysis.groups, self.masking
         total = sum(group.channels for group in groups)
-        target = two_point_target(total, options.ratio, self.pipeline.mean)
-        stability = StabilityLoss(self.pipeline, groups, self.ranges, options.losses, target, options.seed)
+        target = two_point_target(total, masking.quantity.channel_share(options.ratio), self.pipeline.mean)
+        stability = StabilityLoss(
+            self.pipeline, groups, self.ranges, options.losses, target, options.seed, masking.steps
+        )
 
         def loss(batch: Batch, step: int) -> StepLoss:
             return stability(batch, step) if groups and options.losses.any else task_step_loss(self.pipeline, batch)
 
         def figures(batch: Batch, step_loss: StepLoss, step: int) -> dict[str, float]:
-            return batch_figures(self.pipeline, batch, step_loss) | {"rho": self.masking.share}
+            return batch_figures(self.pipeline, batch, step_loss) | {"rho": masking.share}
 
-        masker = self.masking.masker
+        def restore(state: Mapping[str, Any]) -> None:
+            masking.restore(state["masking"])
+            best.restore(state["best"])
+
         return TrainingPlan(
-            steps=self.masking.steps,
+            steps=masking.steps,
             batch=make_batches(self.images, options.optimiser.batch_size, options.seed),
             loss=loss,
             figures=figures,
-            before_step=self.masking.before_step,
-            after_step=masker.apply,
-            masks=lambda: masker.masks,
-            set_masks=self.masking.restore,
+            before_step=masking.before_step,
+            after_step=masking.masker.apply,
+            after_whole_step=best.after_whole_step,
+            ended=lambda: best.ended,
+            state=lambda: {"masking": masking.state(), "best": best.state()},
+            restore=restore,
             seed=options.seed,
         )
 
@@ -161,7 +196,7 @@ class _Run:
             self.pipeline.preprocessing,
             self.pipeline.task,
         )
-        return smaller.to(self.pipeline.mean.device).eval()
+        return smaller.to(self.pipeline.mean.device).to(memory_format=torch.contiguous_format).eval()
 
 
 def _prepare(
@@ -180,14 +215,19 @@ def _prepare(
             [group.name for group in analysis.unprunable],
         )
 
+    def context(step: int) -> ScoringContext:
+        return ScoringContext(trained, analysis.groups, images, ranges, options.masks, options.seed, step)
+
     def score(step: int) -> tuple[Tensor, ...]:
         assert criterion is not None
-        context = ScoringContext(trained, analysis.groups, images, ranges, options.masks, options.seed, step)
-        return criterion(context)
+        return criterion(context(step))
 
+    quantity = make_quantity(options.target, trained, analysis.groups, context)
+    require_reachable(options, quantity)
     masking = ProgressiveMasking(
         ChannelMasker(trained.network, analysis.groups),
         score if criterion is not None else None,
+        quantity,
         options.ratio,
         options.optimiser.total_steps(len(images)),
         options.masks,

@@ -27,6 +27,7 @@ from usncli.perturbing.ranges import PerturbationRange
 from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
 from usncli.pruning.fitting import image_size
 from usncli.pruning.options import LossOptions
+from usncli.pruning.schedule import loss_weights
 from usncli.pruning.task_losses import task_loss
 from usncli.pruning.training import StepLoss, step_seed
 from usncli.pruning.wasserstein import wasserstein_distance
@@ -54,6 +55,7 @@ class StabilityLoss:
         options: weights, and thetas a step.
         target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
         seed: of the thetas.
+        steps: of the whole run, of which the ramps of the weights are parts.
         indices: where the groups' channels stand in the layers, kept between steps.
     """
 
@@ -63,6 +65,7 @@ class StabilityLoss:
     options: LossOptions
     target: Tensor
     seed: int
+    steps: int
     indices: dict[tuple[tuple[str, int], ...], ChannelIndex] = field(default_factory=dict)
 
     def __call__(self, batch: Batch, step: int) -> StepLoss:
@@ -75,8 +78,7 @@ class StabilityLoss:
         task = task_loss(predictions, batch.targets, self.pipeline.task, image_size(self.pipeline))
         parts = {"task": task} | stability_losses(self.terms(recorded, count, step), self.target)
         total = task
-        for name in ("unbiased", "smooth", "wasserstein"):
-            weight = getattr(self.options, f"{name}_weight")
+        for name, weight in loss_weights(self.options, step, self.steps).items():
             total = total + weight * parts[name] if weight else total
         return StepLoss(total, predictions.detach(), {name: value.detach() for name, value in parts.items()})
 

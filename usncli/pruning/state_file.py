@@ -14,7 +14,7 @@ from torch import Tensor
 from usncli.errors import ConfigurationError, InputError
 from usncli.files import write_atomically
 
-VERSION = 1
+VERSION = 2
 """Of the file's layout; another one is refused."""
 
 
@@ -26,7 +26,7 @@ class TrainingState:
         step: steps finished.
         network: weights and running statistics, by name.
         optimiser: the optimiser's own state.
-        masks: for every group, ``(channels,)`` bool, True where cut.
+        plan: what the plan keeps between steps, such as masks: plain values and tensors.
         history: one mapping of figures a logged step.
         seconds: time spent so far.
     """
@@ -34,7 +34,7 @@ class TrainingState:
     step: int = 0
     network: dict[str, Tensor] = field(default_factory=dict)
     optimiser: dict[str, Any] = field(default_factory=dict)
-    masks: dict[str, Tensor] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
 
