@@ -30,6 +30,8 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
         ConfigurationError: one is out of range.
     """
     from usncli.pruning.options import (
+        Best,
+        BestOptions,
         CheckpointOptions,
         Criterion,
         FinetuneOptions,
@@ -37,10 +39,13 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
         MaskOptions,
         Optimiser,
         OptimiserOptions,
+        Schedule,
+        Target,
     )
 
     return FinetuneOptions(
         ratio=settings.ratio,
+        target=Target(settings.target),
         criterion=Criterion(settings.criterion),
         optimiser=OptimiserOptions(
             epochs=settings.epochs,
@@ -55,14 +60,25 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
             smooth_weight=settings.lambda_smooth,
             wasserstein_weight=settings.lambda_wasserstein,
             samples=settings.loss_samples,
+            ramps=settings.loss_ramp,
         ),
         masks=MaskOptions(
             ramp=settings.ramp,
+            schedule=Schedule(settings.schedule),
             rescore=settings.rescore,
             floor=settings.floor,
             exclude=settings.exclude,
             scoring_images=settings.scoring_images,
             scoring_samples=settings.scoring_samples,
+            score_momentum=settings.score_momentum,
+        ),
+        best=BestOptions(
+            choice=Best(settings.best),
+            every=settings.evaluate_every,
+            patience=settings.patience,
+            images=settings.evaluate_images,
+            seconds=settings.evaluate_seconds,
+            tau=settings.evaluate_tau,
         ),
         checkpoint=CheckpointOptions(seconds=settings.checkpoint_seconds, steps=settings.checkpoint_steps),
         seed=settings.seed,
@@ -71,19 +87,22 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
 
 def compute(invocation: Invocation[FinetunePruneSettings], workspace: Workspace) -> Result:
     """Load, fine-tune and prune; a network that was cut before keeps its first numbering in the record."""
+    from usncli.certifying.evaluation import make_evaluate
     from usncli.pruning.finetune import finetune_prune
     from usncli.pruning.record import CutGroup
 
     settings = invocation.settings
     options, ranges = options_of(settings), ranges_of(settings)
     loaded = open_network(invocation, workspace.device)
+    validation = open_images(settings.validation, invocation, loaded) if settings.validation else None
     record = finetune_prune(
         loaded.pipeline,
         open_images(settings.data, invocation, loaded),
         ranges,
         options,
         workspace.folder,
-        validation=open_images(settings.validation, invocation, loaded) if settings.validation else None,
+        validation=validation,
+        evaluate=make_evaluate(loaded.pipeline, validation, ranges, options.best),
         earlier=[CutGroup.from_record(group) for group in loaded.record.get("cut", ())],
         progress=workspace.progress,
     )
