@@ -98,7 +98,7 @@ def finetune_prune(
     path = folder / RESULT_FILE
     if path.exists():
         return _finished(path, fingerprint)
-    run = _prepare(pipeline, read_training_images(data, pipeline.mean.device, progress), chosen, options)
+    run = _prepare(pipeline, data, chosen, options, progress)
     file = ProgressFile(folder / PROGRESS_FILE, fingerprint, options.checkpoint)
     best = run.best_network(evaluate)
     state = train(run.pipeline.network, run.plan(best), options.optimiser, file, progress)
@@ -200,8 +200,13 @@ class _Run:
 
 
 def _prepare(
-    pipeline: Pipeline, images: TrainingImages, ranges: tuple[PerturbationRange, ...], options: FinetuneOptions
+    pipeline: Pipeline,
+    data: ImageData,
+    ranges: tuple[PerturbationRange, ...],
+    options: FinetuneOptions,
+    progress: ProgressCallback,
 ) -> _Run:
+    """Check what can be known of a run, then read its images."""
     trained = _copy_captured(pipeline)
     for parameter in trained.parameters():
         parameter.requires_grad_(True)
@@ -224,6 +229,7 @@ def _prepare(
 
     quantity = make_quantity(options.target, trained, analysis.groups, context)
     require_reachable(options, quantity)
+    images = read_training_images(data, pipeline.mean.device, progress)
     masking = ProgressiveMasking(
         ChannelMasker(trained.network, analysis.groups),
         score if criterion is not None else None,
