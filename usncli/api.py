@@ -14,6 +14,7 @@ from torch import nn
 
 from usncli.adapting import Images, Perturbations, as_data, as_pipeline, as_ranges
 from usncli.certifying.certify import certify as certify_pipeline
+from usncli.certifying.evaluation import make_evaluate
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.records import CertificationRecord
 from usncli.exporting.export import export as export_pipeline
@@ -82,7 +83,8 @@ def finetune_prune(
         perturbations: what the network is made stable against; several are taken in turn.
         folder: training progress and the pruned network are kept there; the same call resumes.
         options: ratio, criterion, training.
-        validation: labelled images that the error is measured on.
+        validation: labelled images that the error is measured on, and that networks on the way are judged by where the
+            options ask for the best one.
         processes: that train together, see `usncli.pruning.launching`; by default this one alone.
         progress: told of every step.
 
@@ -90,13 +92,16 @@ def finetune_prune(
         UsnError: see `usncli.pruning.finetune.finetune_prune` and `usncli.adapting`.
     """
     pipeline = as_pipeline(network, images)
+    ranges, chosen = as_ranges(perturbations), options or FinetuneOptions()
+    held_out = None if validation is None else as_data(validation, pipeline)
     return finetune_prune_pipeline(
         pipeline,
         as_data(images, pipeline),
-        as_ranges(perturbations),
-        options or FinetuneOptions(),
+        ranges,
+        chosen,
         Path(folder),
-        validation=None if validation is None else as_data(validation, pipeline),
+        validation=held_out,
+        evaluate=make_evaluate(pipeline, held_out, ranges, chosen.best),
         processes=processes,
         progress=progress,
     )

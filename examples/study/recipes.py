@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from usncli.pruning.options import Criterion, FinetuneOptions, LossOptions, MaskOptions, OptimiserOptions
+from usncli.pruning.options import (
+    AugmentOptions,
+    Criterion,
+    FinetuneOptions,
+    LossOptions,
+    MaskOptions,
+    OptimiserOptions,
+)
 
 STEPS = 600
 NOTHING = {"unbiased_weight": 0.0, "smooth_weight": 0.0, "wasserstein_weight": 0.0}
@@ -29,11 +36,11 @@ class Recipe:
 
     title: str
     criterion: Criterion = Criterion.NONE
-    losses: Mapping[str, float] = NOTHING
+    losses: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     ratio: float = 0.2
     scratch: bool = False
 
-    def options(self, subject_augment: object, seed: int) -> FinetuneOptions:
+    def options(self, augment: AugmentOptions, seed: int) -> FinetuneOptions:
         """Return the options of fine-tuning."""
         return FinetuneOptions(
             ratio=self.ratio if self.criterion != Criterion.NONE else 0.0,
@@ -41,7 +48,7 @@ class Recipe:
             optimiser=OptimiserOptions(steps=STEPS),
             losses=LossOptions(**self.losses),
             masks=MaskOptions(floor=0.25, rescore=40),
-            augment=subject_augment,
+            augment=augment,
             seed=seed,
         )
 

@@ -55,6 +55,9 @@ class Bench(NamedTuple):
         Image.fromarray(np.full((SIDE, SIDE, 3), 90, dtype=np.uint8)).save(path)
         return path
 
+    def prune(self, *words: object) -> list[object]:
+        return ["finetune-prune", self.network, "--data", self.images, *RANGE, *words]
+
     def coco(self, keypoints: list[float], file_name: str = "one.png") -> Path:
         """A COCO data set of one image with two keypoints."""
         self.picture("coco/one.png")
@@ -182,13 +185,25 @@ CASES: dict[str, Case] = {
     "missing configuration": (lambda b: b.score("--config", "absent.yaml"), "absent.yaml"),
     "size of nothing": (lambda b: b.score("--size", "8x0"), "size: expected WIDTHxHEIGHT"),
     "unknown criterion": (
-        lambda b: ["finetune-prune", b.network, "--data", b.images, *RANGE, "--criterion", "magnitud"],
+        lambda b: b.prune("--criterion", "magnitud"),
         "did you mean 'magnitude'?",
     ),
     "unknown layer": (lambda b: b.score("--exclude", "encoder.*"), "encoder.*"),
     "ramp backwards": (
-        lambda b: ["finetune-prune", b.network, "--data", b.images, *RANGE, "--ramp", "0.5,0.1"],
+        lambda b: b.prune("--ramp", "0.5,0.1"),
         "ramp: expected",
+    ),
+    "ramp of an unknown loss": (
+        lambda b: b.prune("--loss-ramp", "smoth=0,1"),
+        "expected the name of a loss (unbiased,",
+    ),
+    "ramp of a loss backwards": (lambda b: b.prune("--loss-ramp", "smooth=1,0"), "loss_ramp: expected 0 <= start"),
+    "patience without evaluations": (lambda b: b.prune("--patience", 3), "choose best error or certified"),
+    "best without validation": (lambda b: b.prune("--best", "error"), "give --validation"),
+    "ratio beyond the floor": (lambda b: b.prune("--ratio", 0.6), "ratio: expected at most 0.5"),
+    "ratio of parameters beyond the floor": (
+        lambda b: b.prune("--target", "parameters", "--ratio", 0.95),
+        "of the parameters, since floor 0.5 keeps",
     ),
     "opset of the future": (lambda b: ["export", b.network, "--data", b.images, "--opset", 99], "opset: expected"),
     # where results go

@@ -68,6 +68,25 @@ def test_another_model_in_the_same_place_is_another_run(usn, place, tmp_path: Pa
     assert len(list(Path("usn-runs").iterdir())) == 2
 
 
+def test_finetune_prune_keeps_the_network_of_the_highest_certified_rate(usn, place) -> None:
+    words = ("finetune-prune", place.network, "--data", place.images, "--ratio", "0.3", "--out", "best")
+    choosing = ("--best", "certified", "--evaluate-every", "0.5", "--evaluate-images", "2", "--patience", "5")
+    more = ("--target", "parameters", "--schedule", "linear", "--loss-ramp", "smooth=0,0.5", "--score-momentum", "0.5")
+    outcome = usn(*words, *choosing, *more, *BRIEF, *RANGES)
+    assert outcome.code == 2
+    assert outcome.error_lines == [
+        "error: best certified: expected validation images to judge networks by, got none; give --validation"
+    ]
+    outcome = usn(*words, *choosing, *more, "--validation", place.images, *BRIEF, *RANGES)
+    assert outcome.code == 0, outcome.err
+    assert "Networks on the way" in outcome.out
+    record = read(Path("best/record.json"))
+    assert [found["step"] for found in record["evaluations"]] == [3]
+    assert set(record["evaluations"][0]) == {"step", "certified_rate", "error"}
+    assert record["chosen_step"] == 3
+    assert record["reached"] >= 0.3
+
+
 def test_finetune_prune_writes_a_network_that_every_command_takes(usn, place) -> None:
     outcome = usn(
         "finetune-prune",

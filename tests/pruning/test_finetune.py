@@ -10,17 +10,23 @@ import torch
 
 from tests.pruning.tiny import Dots
 from usncli.errors import ConfigurationError, InputError, UnsupportedOperationError, UsnError
+from usncli.loading.metrics import error_on_data
 from usncli.loading.network_file import load_network
 from usncli.perturbing import parse_range
+from usncli.pruning.best_network import Evaluation
 from usncli.pruning.finetune import PROGRESS_FILE, RESULT_FILE, finetune_prune
 from usncli.pruning.fitting import fit
 from usncli.pruning.options import (
+    Best,
+    BestOptions,
     CheckpointOptions,
     Criterion,
     FinetuneOptions,
     LossOptions,
     MaskOptions,
     OptimiserOptions,
+    Schedule,
+    Target,
 )
 from usncli.scoring.groups import dependency_groups
 
@@ -132,6 +138,104 @@ def test_an_interrupted_run_resumes_to_the_same_bits(make_pipeline, dots, tmp_pa
     assert resumed.cut == whole.cut
 
 
+def by_error(network):
+    error = error_on_data(network, Dots(16, seed=1))
+    return Evaluation((-error,), {"error": error})
+
+
+def never_better(network):
+    return Evaluation((0.0,), by_error(network).figures)
+
+
+@pytest.mark.parametrize(
+    ("target", "patience"), [(Target.UNSTABLE_RELUS, 0), (Target.UNSTABLE_RELUS, 1), (Target.MULTIPLY_ADDS, 0)]
+)
+def test_a_run_with_means_evaluations_and_another_target_resumes_to_the_same_bits(
+    make_pipeline, dots, tmp_path, target, patience
+):
+    options = make_options(
+        target=target,
+        losses=LossOptions(wasserstein_weight=0.1, ramps={"wasserstein": (0.1, 0.7)}),
+        masks=MaskOptions(rescore=2, scoring_images=16, score_momentum=0.8, schedule=Schedule.LINEAR),
+        best=BestOptions(Best.ERROR, every=0.1, patience=patience),
+        checkpoint=CheckpointOptions(steps=3),
+    )
+
+    evaluate = never_better if patience else by_error
+
+    def prune(folder, **more):
+        return finetune_prune(make_pipeline(), dots, BRIGHTNESS, options, folder, evaluate=evaluate, **more)
+
+    whole = prune(tmp_path / "whole")
+    assert whole.steps == (14 if patience else 20)
+    for stop in (3, 7, 12, whole.steps):  # before the masks, among them, among evaluations, and after the last step
+
+        def interrupt(update, stop=stop):
+            if update.stage == "training" and update.done == stop:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            prune(tmp_path / "cut", progress=interrupt)
+    resumed = prune(tmp_path / "cut")
+    assert same_tensors(tensors_of(whole.path), tensors_of(resumed.path))
+    for name in ("history", "cut", "evaluations", "chosen_step", "reached", "steps"):
+        assert getattr(whole, name) == getattr(resumed, name)
+
+
+def test_the_best_network_is_the_result(make_pipeline, dots, tmp_path):
+    options = make_options(best=BestOptions(Best.ERROR, every=0.1))
+    errors = iter([3.0, 1.0, 2.0, 4.0, 1.0])
+    seen = []
+
+    def evaluate(network):
+        assert not network.training
+        seen.append({name: tensor.clone() for name, tensor in network.network.state_dict().items()})
+        error = next(errors)
+        return Evaluation((-error,), {"error": error})
+
+    record = finetune_prune(make_pipeline(), dots, BRIGHTNESS, options, tmp_path / "best", evaluate=evaluate)
+    assert [found["step"] for found in record.evaluations] == [12, 14, 16, 18, 20]
+    assert [found["error"] for found in record.evaluations] == [3.0, 1.0, 2.0, 4.0, 1.0]
+    assert (record.chosen_step, record.steps) == (14, 20)
+    assert same_tensors(tensors_of(record.path), seen[1])
+    assert not same_tensors(tensors_of(record.path), seen[-1])
+    last = finetune_prune(make_pipeline(), dots, BRIGHTNESS, make_options(), tmp_path / "last")
+    assert (last.chosen_step, last.evaluations) == (20, ())
+    assert same_tensors(tensors_of(last.path), seen[-1])  # looking at a network changes nothing
+    again = finetune_prune(make_pipeline(), dots, BRIGHTNESS, options, tmp_path / "best", evaluate=evaluate)
+    assert again.evaluations == record.evaluations
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_a_ratio_is_a_share_of_the_target(make_pipeline, dots, tmp_path, target):
+    record = finetune_prune(make_pipeline(), dots, BRIGHTNESS, make_options(target=target), tmp_path)
+    before, after = record.complexity_before, record.complexity_after
+    shares = {
+        Target.CHANNELS: record.rho,
+        Target.PARAMETERS: 1 - after.parameters / before.parameters,
+        Target.MULTIPLY_ADDS: 1 - after.multiply_adds / before.multiply_adds,
+        Target.UNSTABLE_RELUS: record.reached,
+    }
+    assert record.reached == pytest.approx(shares[target])
+    assert record.note == ""
+    assert 0.28 <= record.reached <= 0.55  # one channel of eight is a large step here
+    assert record.options["target"] == target
+
+
+def test_what_floors_keep_is_noted_and_refused_where_it_can_be_known(make_pipeline, dots, tmp_path):
+    masks = MaskOptions(rescore=4, scoring_images=16, floor=0.8)
+    for target in (Target.PARAMETERS, Target.MULTIPLY_ADDS):
+        with pytest.raises(ConfigurationError, match=f"of the {target}, since floor 0.8"):
+            finetune_prune(
+                make_pipeline(), dots, BRIGHTNESS, make_options(ratio=0.6, target=target, masks=masks), tmp_path
+            )
+    assert list(tmp_path.iterdir()) == []
+    options = make_options(ratio=0.9, target=Target.UNSTABLE_RELUS, masks=masks)
+    record = finetune_prune(make_pipeline(), dots, BRIGHTNESS, options, tmp_path)
+    assert sum(len(group.removed) for group in record.cut) == 2
+    assert f"got {record.reached:.3g}: floor 0.8 keeps" in record.note
+
+
 CHILD = """
 import sys, time
 import torch
@@ -186,6 +290,8 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(make_pipe
 def test_what_cannot_be_done_is_said_before_training(make_pipeline, dots, tmp_path):
     with pytest.raises(ConfigurationError, match="--perturb"):
         finetune_prune(make_pipeline(), dots, [], make_options(), tmp_path)
+    with pytest.raises(ConfigurationError, match="best error: expected a callable"):
+        finetune_prune(make_pipeline(), dots, BRIGHTNESS, make_options(best=BestOptions(Best.ERROR)), tmp_path)
     everything = MaskOptions(exclude=("first", "second"))
     with pytest.raises(UnsupportedOperationError, match="excluded by name"):
         finetune_prune(make_pipeline(), dots, BRIGHTNESS, make_options(masks=everything), tmp_path)

@@ -1,15 +1,18 @@
 import torch
 
+from usncli.pruning.complexity import MaskedComplexity
 from usncli.pruning.masking import ProgressiveMasking
 from usncli.pruning.masks import ChannelMasker, join_masks, masked_share
-from usncli.pruning.options import MaskOptions
+from usncli.pruning.options import MaskOptions, Schedule
+from usncli.pruning.quantities import ChannelQuantity, ComplexityQuantity
 from usncli.scoring.groups import dependency_groups
 
 
-def make_masking(pipeline, score, ratio=0.5, **options):
+def make_masking(pipeline, score, ratio=0.5, quantity=None, **options):
     groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
     masker = ChannelMasker(pipeline.network, groups)
-    return ProgressiveMasking(masker, score, ratio, 100, MaskOptions(ramp=(0.1, 0.6), rescore=10, **options))
+    chosen = MaskOptions(ramp=(0.1, 0.6), rescore=10, **options)
+    return ProgressiveMasking(masker, score, quantity or ChannelQuantity(groups), ratio, 100, chosen)
 
 
 def test_masks_follow_the_ramp_and_never_open_again(make_pipeline):
@@ -39,6 +42,67 @@ def test_the_least_important_are_masked_and_the_floor_holds(make_pipeline):
     masking.before_step(60)
     assert masking.masker.masks["first"].tolist() == [True] * 3 + [False] * 3
     assert masking.masker.masks["second"].sum() == round(0.4 * 14) - 3
+
+
+def test_channels_are_cut_in_order_until_enough_parameters_are_gone(make_pipeline):
+    pipeline = make_pipeline()
+    groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
+    quantity = ComplexityQuantity(MaskedComplexity(pipeline, groups), "parameters")
+    importance = (torch.tensor([5.0, 1, 9, 9, 9, 9]).double(), torch.tensor([2.0, 3, 4, 9, 9, 9, 9, 9]).double())
+    # of 658 parameters: first 1 takes 10 + 2 + 72, each of the second ones then 46 + 18: 84, 148, 212, 276
+    for ratio, cut in ((0.1, (1, 0)), (83.9 / 658, (1, 0)), (84.1 / 658, (1, 1)), (0.3, (1, 2)), (212.1 / 658, (1, 3))):
+        masking = make_masking(make_pipeline(), lambda step: importance, ratio, quantity)
+        masking.before_step(60)
+        assert tuple(int(mask.sum()) for mask in masking.masker.masks.values()) == cut
+        assert masking.reached >= ratio
+        assert masking.masker.masks["first"].tolist() == [False, True, False, False, False, False]
+
+
+def test_floors_end_the_cutting(make_pipeline):
+    pipeline = make_pipeline()
+    groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
+    quantity = ComplexityQuantity(MaskedComplexity(pipeline, groups), "parameters")
+    importance = tuple(torch.arange(size).double() for size in (6, 8))
+    masking = make_masking(pipeline, lambda step: importance, 0.9, quantity, floor=0.5)
+    masking.before_step(60)
+    assert [int(mask.sum()) for mask in masking.masker.masks.values()] == [3, 4]
+    assert masking.reached == quantity.reachable(0.5) < 0.9
+
+
+def test_masks_go_by_the_mean_of_scores_and_a_saved_run_by_the_same_one(make_pipeline):
+    steady, odd = torch.tensor([0.0, 1, 2, 3, 4, 5]).double(), torch.tensor([5.0, 4, 0, 3, 2, 1]).double()
+    scores = {20: steady, 30: steady, 40: steady, 50: steady, 60: odd}
+
+    def score(step):
+        return scores[step], torch.full((8,), 100.0).double()
+
+    def masks(momentum, stop=100):
+        masking = make_masking(make_pipeline(), score, 3 / 14, score_momentum=momentum, schedule=Schedule.LINEAR)
+        for step in (20, 30, 40, 50, 60):
+            if step == stop:
+                state = masking.state()
+                masking = make_masking(
+                    make_pipeline(), score, 3 / 14, score_momentum=momentum, schedule=Schedule.LINEAR
+                )
+                masking.restore(state)
+            masking.before_step(step)
+        return masking.masker.masks["first"].nonzero().flatten().tolist()
+
+    assert masks(0.0) == [0, 1, 2]  # of the odd scores 2 is least; 0 and 1 were masked before
+    scores[60] = torch.tensor([5.0, 4, 3, 0, 2, 1]).double()
+    assert masks(0.0) == [0, 1, 3]
+    assert masks(0.9) == masks(0.9, stop=60) == [0, 1, 2]
+
+
+def test_one_shot_masks_all_at_once(make_pipeline):
+    importance = tuple(torch.arange(size).double() for size in (6, 8))
+    masking = make_masking(make_pipeline(), lambda step: importance, 0.5, schedule=Schedule.ONE_SHOT)
+    shares = []
+    for step in range(101):
+        masking.before_step(step)
+        shares.append(masking.share)
+    assert shares == [0.0] * 10 + [0.5] * 91
+    assert masking.final_step == 10
 
 
 def test_masked_parameters_are_zero_and_others_are_not(make_pipeline):

@@ -3,7 +3,16 @@ import json
 import pytest
 
 from usncli.errors import ConfigurationError
-from usncli.pruning.options import CheckpointOptions, FinetuneOptions, LossOptions, MaskOptions, OptimiserOptions
+from usncli.pruning.options import (
+    Best,
+    BestOptions,
+    CheckpointOptions,
+    FinetuneOptions,
+    LossOptions,
+    MaskOptions,
+    OptimiserOptions,
+    Target,
+)
 
 WRONG = {
     "ratio": lambda: FinetuneOptions(ratio=1.0),
@@ -18,6 +27,17 @@ WRONG = {
     "unbiased_weight": lambda: LossOptions(unbiased_weight=-1.0),
     "samples": lambda: LossOptions(samples=1),
     "ramp": lambda: MaskOptions(ramp=(0.5, 0.5)),
+    "loss_ramp": lambda: LossOptions(ramps={"smooth": (0.5, 0.4)}),
+    "loss_ramp beyond": lambda: LossOptions(ramps={"smooth": (0.5, 1.1)}),
+    "loss_ramp nan": lambda: LossOptions(ramps={"smooth": (0.0, float("nan"))}),
+    "loss_ramp name": lambda: LossOptions(ramps={"smoth": (0.0, 0.5)}),
+    "score_momentum": lambda: MaskOptions(score_momentum=1.0),
+    "evaluate_every": lambda: BestOptions(every=0.0),
+    "evaluate_images": lambda: BestOptions(images=0),
+    "evaluate_seconds": lambda: BestOptions(seconds=0.0),
+    "evaluate_tau": lambda: BestOptions(tau=float("inf")),
+    "patience": lambda: BestOptions(Best.ERROR, patience=-1),
+    "patience last": lambda: BestOptions(patience=3),
     "floor": lambda: MaskOptions(floor=0.0),
     "rescore": lambda: MaskOptions(rescore=0),
     "scoring_images": lambda: MaskOptions(scoring_images=1),
@@ -37,6 +57,7 @@ def test_a_ratio_beyond_the_floor_is_refused():
         FinetuneOptions(ratio=0.6)
     assert FinetuneOptions(ratio=0.6, masks=MaskOptions(floor=0.4)).ratio == 0.6
     assert FinetuneOptions(ratio=0.5).ratio == 0.5
+    assert FinetuneOptions(ratio=0.6, target=Target.PARAMETERS).ratio == 0.6  # half of the channels may take more
 
 
 def test_options_are_plain_values_as_a_record():

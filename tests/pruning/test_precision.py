@@ -3,10 +3,12 @@ import torch
 
 from tests.pruning.test_finetune import BRIGHTNESS, CONTRAST, make_options, same_tensors, tensors_of
 from usncli.errors import ConfigurationError
+from usncli.loading.network_file import load_network
 from usncli.pruning import training
+from usncli.pruning.best_network import Evaluation
 from usncli.pruning.finetune import finetune_prune
 from usncli.pruning.fitting import fit
-from usncli.pruning.options import OptimiserOptions, Precision
+from usncli.pruning.options import Best, BestOptions, OptimiserOptions, Precision
 from usncli.pruning.precision import gradient_scaler, mixed_precision
 
 BFLOAT16 = OptimiserOptions(steps=20, batch_size=16, learning_rate=1e-2, precision=Precision.BFLOAT16)
@@ -82,3 +84,24 @@ def test_scaled_gradients_move_weights_alike_and_the_scale_is_resumed(make_pipel
     resumed = make_pipeline()
     assert fit(resumed, dots, options, folder=tmp_path).scaler == expected.scaler
     assert same_tensors(resumed.network.state_dict(), whole.network.state_dict())
+
+
+def test_a_network_on_the_way_is_judged_as_it_would_ship(make_pipeline, dots, tmp_path):
+    """What is judged after the last step is what is saved, bit by bit, though the original then trains in 16 bits."""
+    judged = []
+
+    def judge(pipeline):
+        judged.append({name: tensor.clone() for name, tensor in pipeline.network.state_dict().items()})
+        outputs = pipeline(torch.stack([dots[index].image for index in range(4)]))
+        judged.append(outputs)
+        return Evaluation((float(len(judged)),), {"judged": float(len(judged))})
+
+    options = make_options(optimiser=BFLOAT16, best=BestOptions(Best.ERROR, every=0.5))
+    record = finetune_prune(
+        make_pipeline(), dots, BRIGHTNESS, options, tmp_path / "run", validation=dots, evaluate=judge
+    )
+    weights, outputs = judged[-2:]
+    assert record.chosen_step == BFLOAT16.steps
+    assert same_tensors(weights, load_network(record.path).pipeline.network.state_dict())
+    images = torch.stack([dots[index].image for index in range(4)])
+    assert torch.equal(load_network(record.path).pipeline(images), outputs)

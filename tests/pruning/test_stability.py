@@ -14,7 +14,7 @@ def make_loss(pipeline, seed=0, ranges=("brightness=0.1", "contrast=0.2"), **wei
     groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
     parsed = tuple(parse_range(text) for text in ranges)
     return StabilityLoss(
-        pipeline, groups, parsed, LossOptions(**weights), two_point_target(14, 0.2, pipeline.mean), seed
+        pipeline, groups, parsed, LossOptions(**weights), two_point_target(14, 0.2, pipeline.mean), seed, 100
     )
 
 
@@ -53,6 +53,17 @@ def test_total_is_the_weighted_sum_and_weights_of_zero_leave_the_task(make_pipel
     assert torch.allclose(loss.predictions, pipeline(batch.images), atol=1e-4)  # of the clean images, in their order
 
 
+def test_weights_grow_along_their_ramps(make_pipeline, dots):
+    pipeline, batch = make_pipeline(), batch_of(dots)
+    weights = {"unbiased_weight": 0.5, "smooth_weight": 2.0, "wasserstein_weight": 3.0}
+    loss = make_loss(pipeline, **weights, ramps={"smooth": (0.2, 0.6), "wasserstein": (0.5, 0.5)})
+    for step, smooth, wasserstein in ((0, 0.0, 0.0), (30, 0.5, 0.0), (50, 1.5, 3.0), (80, 2.0, 3.0)):
+        result = loss(batch, step)
+        terms = result.terms
+        expected = terms["task"] + 0.5 * terms["unbiased"] + smooth * terms["smooth"]
+        assert result.total.item() == pytest.approx((expected + wasserstein * terms["wasserstein"]).item(), rel=1e-5)
+
+
 def test_thetas_depend_on_seed_and_step_and_ranges_take_turns(make_pipeline):
     loss = make_loss(make_pipeline())
     assert torch.equal(loss.thetas(3).theta, loss.thetas(3).theta)
@@ -86,7 +97,7 @@ def test_lowering_a_stability_loss_steadies_the_activations(make_pipeline, dots,
 def test_without_groups_predictions_are_steadied(make_pipeline, dots):
     pipeline, batch = make_pipeline(), batch_of(dots)
     options = LossOptions(0.0, 0.0, 0.0, consistency_weight=2.0)
-    loss = StabilityLoss(pipeline, (), (parse_range("brightness=0.1"),), options, torch.zeros(0), 0)(batch, 0)
+    loss = StabilityLoss(pipeline, (), (parse_range("brightness=0.1"),), options, torch.zeros(0), 0, 10)(batch, 0)
     assert set(loss.terms) == {"task", "consistency", "perturbed"}
     assert loss.total.item() == pytest.approx((loss.terms["task"] + 2 * loss.terms["consistency"]).item())
 

@@ -7,7 +7,7 @@ import torch
 
 from usncli.errors import ConfigurationError
 from usncli.scoring.groups import DependencyGroup
-from usncli.scoring.selection import Overlap, least_important, overlap
+from usncli.scoring.selection import Overlap, cut_channels, cutting_order, least_important, overlap
 
 
 def groups(*sizes: int) -> tuple[DependencyGroup, ...]:
@@ -31,6 +31,16 @@ def test_one_channel_of_every_group_stays_and_a_floor_keeps_more() -> None:
     assert chosen(0.99) == [[0, 1, 2], [1, 2]]
     assert chosen(0.99, floor=0.5) == [[0, 1], [1]]
     assert chosen(0.99, floor=1.0) == [[], []]
+
+
+def test_the_order_leaves_out_what_the_floor_keeps() -> None:
+    assert cutting_order(groups(4, 3), IMPORTANCE, 0.5).tolist() == [0, 1, 5]
+    assert cutting_order(groups(4, 3), IMPORTANCE, 0.0).tolist() == [0, 1, 2, 5, 6]
+    assert [mask.tolist() for mask in cut_channels(groups(2, 3), torch.tensor([4, 0]))] == [
+        [True, False],
+        [False, False, True],
+    ]
+    assert least_important((), (), 0.5) == cut_channels((), cutting_order((), ())) == ()
 
 
 def test_equal_channels_go_in_network_order() -> None:

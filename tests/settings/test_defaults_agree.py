@@ -14,7 +14,7 @@ from usncli.loading.preprocessing import Colour, KeypointUnits, Preprocessing
 from usncli.loading.user_code import is_reference
 from usncli.perturbing import Pivot
 from usncli.perturbing.sampling import SamplingMethod
-from usncli.pruning.options import Criterion, FinetuneOptions, Optimiser, Precision
+from usncli.pruning.options import Best, Criterion, FinetuneOptions, Optimiser, Precision, Schedule, Target
 from usncli.reporting.formats import FORMATS
 from usncli.scoring.options import ScoreOptions
 from usncli.settings import CertifySettings, ExportSettings, FinetunePruneSettings, ScoreSettings
@@ -50,6 +50,9 @@ def test_defaults(settings: Any, options_of: Any, options: Any) -> None:
         (FinetunePruneSettings, "criterion", Criterion),
         (FinetunePruneSettings, "optimiser", Optimiser),
         (FinetunePruneSettings, "training_precision", Precision),
+        (FinetunePruneSettings, "target", Target),
+        (FinetunePruneSettings, "schedule", Schedule),
+        (FinetunePruneSettings, "best", Best),
         (CertifySettings, "reference", Reference),
         (CertifySettings, "bound_method", Method),
         (CertifySettings, "engine", Engine),

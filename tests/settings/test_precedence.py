@@ -105,6 +105,22 @@ def test_factory_arguments_keep_their_types_and_numbers_in_short_notation_are_nu
     assert resolve(FinetunePruneSettings, Sources({}, {}, tmp_path)).settings.learning_rate == 1e-3
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"loss_ramp": ["smooth=0,0.3", "wasserstein=0.1, 0.5"]},
+        {"USN_LOSS_RAMP": "smooth=0,0.3 wasserstein=0.1,0.5"},
+        "loss-ramp: {smooth: [0, 0.3], wasserstein: '0.1,0.5'}",
+    ],
+)
+def test_ramps_are_pairs_of_numbers_by_name(tmp_path: Path, given: object) -> None:
+    (tmp_path / "usn.yaml").write_text(REQUIRED + (given if isinstance(given, str) else ""))
+    environment = given if isinstance(given, dict) and "USN_LOSS_RAMP" in given else {}
+    flags = given if isinstance(given, dict) and "loss_ramp" in given else {}
+    settings = resolve(FinetunePruneSettings, Sources(flags, environment, tmp_path)).settings
+    assert settings.loss_ramp == {"smooth": (0.0, 0.3), "wasserstein": (0.1, 0.5)}
+
+
 def test_switches_can_be_turned_both_ways(tmp_path: Path) -> None:
     assert resolved(tmp_path, "clip: false").settings.clip is False
     assert resolved(tmp_path, "clip: false", {"USN_CLIP": "yes"}).settings.clip is True

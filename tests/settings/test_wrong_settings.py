@@ -52,6 +52,23 @@ FILES = {
 }
 
 
+RAMPS = {
+    "no numbers": (["smooth"], "loss-ramp: expected LOSS=START,END, for example smooth=0,0.3, got ['smooth'] (flag"),
+    "one number": (["smooth=1"], "loss-ramp: expected LOSS=START,END, for example smooth=0,0.3"),
+    "words": (["smooth=a,b"], "loss-ramp: expected a loss and two parts of the run, 0 <= start <= end <= 1"),
+    "twice": (["smooth=0,1", "smooth=0,1"], "loss-ramp: expected each loss once, smooth came twice"),
+}
+
+
+@pytest.mark.parametrize("case", RAMPS)
+def test_wrong_ramps(tmp_path: Path, case: str) -> None:
+    given, expected = RAMPS[case]
+    (tmp_path / "usn.yaml").write_text(REQUIRED)
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(FinetunePruneSettings, Sources({"loss_ramp": given}, {}, tmp_path))
+    assert expected in str(caught.value)
+
+
 @pytest.mark.parametrize("case", FILES)
 def test_wrong_files(tmp_path: Path, case: str) -> None:
     text, expected = FILES[case]

@@ -34,6 +34,8 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
     """
     from usncli.pruning.options import (
         AugmentOptions,
+        Best,
+        BestOptions,
         CheckpointOptions,
         Criterion,
         FinetuneOptions,
@@ -42,10 +44,13 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
         Optimiser,
         OptimiserOptions,
         Precision,
+        Schedule,
+        Target,
     )
 
     return FinetuneOptions(
         ratio=settings.ratio,
+        target=Target(settings.target),
         criterion=Criterion(settings.criterion),
         optimiser=OptimiserOptions(
             epochs=settings.epochs,
@@ -63,14 +68,25 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
             consistency_weight=settings.lambda_consistency,
             perturbed_weight=settings.lambda_perturbed,
             samples=settings.loss_samples,
+            ramps=settings.loss_ramp,
         ),
         masks=MaskOptions(
             ramp=settings.ramp,
+            schedule=Schedule(settings.schedule),
             rescore=settings.rescore,
             floor=settings.floor,
             exclude=settings.exclude,
             scoring_images=settings.scoring_images,
             scoring_samples=settings.scoring_samples,
+            score_momentum=settings.score_momentum,
+        ),
+        best=BestOptions(
+            choice=Best(settings.best),
+            every=settings.evaluate_every,
+            patience=settings.patience,
+            images=settings.evaluate_images,
+            seconds=settings.evaluate_seconds,
+            tau=settings.evaluate_tau,
         ),
         augment=AugmentOptions(rotation=settings.rotation, scale=settings.scale, shift=settings.shift),
         checkpoint=CheckpointOptions(
@@ -84,19 +100,22 @@ def compute(
     invocation: Invocation[FinetunePruneSettings], workspace: Workspace, processes: Processes | None = None
 ) -> Result:
     """Load, fine-tune and prune; a network that was cut before keeps its first numbering in the record."""
+    from usncli.certifying.evaluation import make_evaluate
     from usncli.pruning.finetune import finetune_prune
     from usncli.pruning.record import CutGroup
 
     settings = invocation.settings
     options, ranges = options_of(settings), ranges_of(settings)
     loaded = open_network(invocation, workspace.device)
+    validation = open_images(settings.validation, invocation, loaded) if settings.validation else None
     record = finetune_prune(
         loaded.pipeline,
         open_images(settings.data, invocation, loaded),
         ranges,
         options,
         workspace.folder,
-        validation=open_images(settings.validation, invocation, loaded) if settings.validation else None,
+        validation=validation,
+        evaluate=make_evaluate(loaded.pipeline, validation, ranges, options.best),
         earlier=[CutGroup.from_record(group) for group in loaded.record.get("cut", ())],
         processes=processes,
         progress=workspace.progress,

@@ -19,18 +19,21 @@ from usncli.loading.pipeline import Pipeline
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.progress import ProgressCallback, silent
 from usncli.pruning.batch_share import BatchShare
+from usncli.pruning.best_network import BestNetwork, Evaluate, Evaluation
 from usncli.pruning.complexity import measure_complexity
 from usncli.pruning.criteria import ScoringContext, make_criterion
 from usncli.pruning.fingerprint import fingerprint_of
 from usncli.pruning.fitting import batch_figures, make_batches, require_means, task_step_loss
 from usncli.pruning.masking import ProgressiveMasking
-from usncli.pruning.masks import ChannelMasker, masked_share
-from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.masks import ChannelMasker
+from usncli.pruning.options import Best, FinetuneOptions
 from usncli.pruning.processes import Processes
 from usncli.pruning.record import CutGroup, FinetuneRecord, record_cut
+from usncli.pruning.schedule import evaluation_steps
 from usncli.pruning.stability import StabilityLoss
 from usncli.pruning.state_file import other_run_message
 from usncli.pruning.surgery import cut
+from usncli.pruning.targets import make_quantity, require_reachable, shortfall
 from usncli.pruning.training import ProgressFile, StepLoss, TrainingPlan, train
 from usncli.pruning.training_images import TrainingImages, read_training_images
 from usncli.pruning.wasserstein import two_point_target
@@ -52,6 +55,7 @@ def finetune_prune(
     folder: Path,
     *,
     validation: ImageData | None = None,
+    evaluate: Evaluate | None = None,
     earlier: Sequence[CutGroup] = (),
     processes: Processes | None = None,
     progress: ProgressCallback = silent,
@@ -69,6 +73,8 @@ def finetune_prune(
         options: all choices.
         folder: of the run.
         validation: labelled images on which the error before and after is measured.
+        evaluate: judges networks on the way where the options ask for the best one; a pure function of the network, if
+            a run that is resumed is to end with the same bits.
         earlier: what had been cut from the network before, so that the record keeps the first numbering.
         processes: that train together, each calling this, see `usncli.pruning.launching`; by default this one alone.
         progress: told of every step, in the first process.
@@ -78,8 +84,9 @@ def finetune_prune(
 
     Raises:
         InputError: data without labels, or labels that the network does not predict; damaged files in the folder.
-        ConfigurationError: no perturbation, a folder that belongs to a run with other settings, weights or data, or a
-            precision, a log or a number of processes that cannot be had here.
+        ConfigurationError: no perturbation; a ratio that the floor does not allow; nothing to judge networks by; a
+            folder that belongs to a run with other settings, weights or data; or a precision, a log or a number of
+            processes that cannot be had here.
         UnsupportedOperationError: no channel can be cut.
         UsnError: the loss is no longer a number.
         KeyboardInterrupt: after progress has been written, when the run is interrupted.
@@ -87,6 +94,8 @@ def finetune_prune(
     chosen = (ranges,) if isinstance(ranges, PerturbationRange) else tuple(ranges)
     if not chosen:
         raise ConfigurationError("finetune-prune: expected at least one perturbation, got none; give --perturb")
+    if options.best.choice != Best.LAST and evaluate is None:
+        raise ConfigurationError(f"best {options.best.choice}: expected a callable that judges networks, got none")
     for images in (data, validation):
         if images is not None:
             _require_labels(pipeline, images)
@@ -98,12 +107,13 @@ def finetune_prune(
     finished = processes.from_first(lambda: _finished(path, fingerprint) if path.exists() else None)
     if finished is not None:
         return finished
-    images = read_training_images(data, pipeline.mean.device, progress)
-    share = BatchShare(min(options.optimiser.batch_size, len(images)), processes)
-    run = _prepare(pipeline, images, chosen, options, share)
+    run = _prepare(pipeline, data, chosen, options, processes, progress)
     file = ProgressFile(folder / PROGRESS_FILE, fingerprint, options.checkpoint)
-    state = train(run.pipeline.network, run.plan(), options.optimiser, file, progress)
+    best = run.best_network(evaluate)
+    state = train(run.pipeline.network, run.plan(best), options.optimiser, file, progress)
+    best.load()
     smaller = run.cut_pipeline()
+    masks, reached = run.masking.masker.masks, run.masking.reached
     record = FinetuneRecord(
         path=path,
         options=options.to_record(),
@@ -113,11 +123,15 @@ def finetune_prune(
         error_after=_error(smaller, validation),
         complexity_before=measure_complexity(pipeline),
         complexity_after=measure_complexity(smaller),
-        rho=masked_share(state.masks),
+        rho=run.masking.share,
+        reached=reached,
+        note=shortfall(options, run.masking.quantity, reached),
         steps=state.step,
+        chosen_step=state.step if best.step is None else best.step,
+        evaluations=tuple(best.evaluations),
         seconds=state.seconds,
         history=tuple(state.history),
-        cut=record_cut(run.analysis.groups, state.masks, earlier),
+        cut=record_cut(run.analysis.groups, masks, earlier),
         unprunable=run.analysis.unprunable,
         fingerprint=fingerprint,
     )
@@ -142,29 +156,49 @@ class _Run:
     masking: ProgressiveMasking
     share: BatchShare
 
-    def plan(self) -> TrainingPlan:
-        options, groups = self.options, self.analysis.groups
+    def best_network(self, evaluate: Evaluate | None) -> BestNetwork:
+        """Return what keeps the best network of the run; it keeps none where the last one is the result."""
+        options, masking = self.options.best, self.masking
+
+        def judge() -> Evaluation:
+            assert evaluate is not None
+            judge_here = evaluate
+            return self.share.processes.from_first(lambda: judge_here(self.cut_pipeline()))
+
+        choosing = options.choice != Best.LAST
+        due = evaluation_steps(masking.steps, masking.final_step, options.every) if choosing else ()
+        return BestNetwork(self.pipeline.network, judge, due, options.patience)
+
+    def plan(self, best: BestNetwork) -> TrainingPlan:
+        options, groups, masking = self.options, self.analysis.groups, self.masking
         total = sum(group.channels for group in groups)
-        target = two_point_target(total, options.ratio, self.pipeline.mean)
+        target = two_point_target(total, masking.quantity.channel_share(options.ratio), self.pipeline.mean)
         steadied = options.losses.any_with(bool(groups))
-        stability = StabilityLoss(self.pipeline, groups, self.ranges, options.losses, target, options.seed, self.share)
+        stability = StabilityLoss(
+            self.pipeline, groups, self.ranges, options.losses, target, options.seed, masking.steps, self.share
+        )
 
         def loss(batch: Batch, step: int) -> StepLoss:
             return stability(batch, step) if steadied else task_step_loss(self.pipeline, batch, self.share)
 
         def figures(batch: Batch, step_loss: StepLoss, step: int) -> dict[str, float]:
-            return batch_figures(self.pipeline, batch, step_loss) | {"rho": self.masking.share}
+            return batch_figures(self.pipeline, batch, step_loss) | {"rho": masking.share}
 
-        masker = self.masking.masker
+        def restore(state: Mapping[str, Any]) -> None:
+            masking.restore(state["masking"])
+            best.restore(state["best"])
+
         return TrainingPlan(
-            steps=self.masking.steps,
+            steps=masking.steps,
             batch=make_batches(self.images, options.optimiser.batch_size, options.seed, options.augment),
             loss=loss,
             figures=figures,
-            before_step=self.masking.before_step,
-            after_step=masker.apply,
-            masks=lambda: masker.masks,
-            set_masks=self.masking.restore,
+            before_step=masking.before_step,
+            after_step=masking.masker.apply,
+            after_whole_step=best.after_whole_step,
+            ended=lambda: best.ended,
+            state=lambda: {"masking": masking.state(), "best": best.state()},
+            restore=restore,
             share=self.share,
             seed=options.seed,
         )
@@ -179,16 +213,18 @@ class _Run:
             self.pipeline.preprocessing,
             self.pipeline.task,
         )
-        return smaller.to(self.pipeline.mean.device).eval()
+        return smaller.to(self.pipeline.mean.device).to(memory_format=torch.contiguous_format).eval()
 
 
 def _prepare(
     pipeline: Pipeline,
-    images: TrainingImages,
+    data: ImageData,
     ranges: tuple[PerturbationRange, ...],
     options: FinetuneOptions,
-    share: BatchShare,
+    processes: Processes,
+    progress: ProgressCallback,
 ) -> _Run:
+    """Check what can be known of a run, then read its images."""
     trained = _copy_captured(pipeline)
     for parameter in trained.parameters():
         parameter.requires_grad_(True)
@@ -202,16 +238,23 @@ def _prepare(
             [group.name for group in analysis.unprunable],
         )
 
+    def context(step: int) -> ScoringContext:
+        return ScoringContext(trained, analysis.groups, images, ranges, options.masks, options.seed, step)
+
     def score(step: int) -> tuple[Tensor, ...]:
         assert criterion is not None
-        context = ScoringContext(trained, analysis.groups, images, ranges, options.masks, options.seed, step)
-        scores = criterion(context)
-        share.processes.agree(scores)  # else a GPU that rounds otherwise could cut other channels
+        scores = criterion(context(step))
+        processes.agree(scores)  # else a GPU that rounds otherwise could cut other channels
         return scores
 
+    quantity = make_quantity(options.target, trained, analysis.groups, context)
+    require_reachable(options, quantity)
+    images = read_training_images(data, pipeline.mean.device, progress)
+    share = BatchShare(min(options.optimiser.batch_size, len(images)), processes)
     masking = ProgressiveMasking(
         ChannelMasker(trained.network, analysis.groups),
         score if criterion is not None else None,
+        quantity,
         options.ratio,
         options.optimiser.total_steps(len(images)),
         options.masks,

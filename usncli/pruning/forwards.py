@@ -23,6 +23,12 @@ def training_forward(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> 
         del vars(module)["forward"]
 
 
+def forget_training_forwards(network: nn.Module) -> None:
+    """Let a copy of a network that trains run as its classes say: `training_forward` is about the original's layers."""
+    for module in network.modules():
+        vars(module).pop("forward", None)
+
+
 def own_forward(module: nn.Module, inputs: Tensor) -> Tensor:
     """Run a module as its class says."""
     result: Tensor = type(module).forward(module, inputs)

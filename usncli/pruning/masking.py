@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor
 
 from usncli.pruning.masks import ChannelMasker, masked_share
 from usncli.pruning.options import MaskOptions
-from usncli.pruning.schedule import mask_steps, rho
-from usncli.scoring.selection import least_important
+from usncli.pruning.quantities import Quantity
+from usncli.pruning.running_mean import RunningMean
+from usncli.pruning.schedule import mask_shares
+from usncli.scoring.selection import cut_channels, cutting_order
 
 ScoreAtStep = Callable[[int], tuple[Tensor, ...]]
 """From steps finished to the importance of every group's channels."""
@@ -21,22 +25,41 @@ class ProgressiveMasking:
     Args:
         masker: holds and applies the masks.
         score: importances at a step, none where nothing is ever masked.
-        ratio: share masked at the end of the ramp.
+        quantity: what the ratio is a share of.
+        ratio: share removed at the end of the ramp.
         steps: steps of the whole run.
-        options: ramp, steps between scorings, and floor.
+        options: ramp, steps between scorings, momentum of the scores, and floor.
     """
 
     def __init__(
-        self, masker: ChannelMasker, score: ScoreAtStep | None, ratio: float, steps: int, options: MaskOptions
+        self,
+        masker: ChannelMasker,
+        score: ScoreAtStep | None,
+        quantity: Quantity,
+        ratio: float,
+        steps: int,
+        options: MaskOptions,
     ) -> None:
-        self.masker, self.score, self.ratio, self.steps, self.options = masker, score, ratio, steps, options
-        due = mask_steps(steps, *options.ramp, options.rescore) if score is not None and ratio > 0 else ()
-        self.due = frozenset(due)
+        self.masker, self.score, self.quantity = masker, score, quantity
+        self.steps, self.floor = steps, options.floor
+        self.scores = RunningMean(options.score_momentum)
+        masking = score is not None and ratio > 0 and bool(masker.groups)
+        self.due = mask_shares(steps, ratio, options) if masking else {}
 
     @property
     def share(self) -> float:
         """Share of all prunable channels that is masked now."""
         return masked_share(self.masker.masks)
+
+    @property
+    def reached(self) -> float:
+        """Share of the quantity that the masks take away."""
+        return self.quantity.removed(self.masker.masks)
+
+    @property
+    def final_step(self) -> int:
+        """Steps finished when the masks become final; 0 where nothing is ever masked."""
+        return max(self.due, default=0)
 
     def before_step(self, step: int) -> None:
         """Mask what rho asks for, where the step is one at which channels are scored.
@@ -44,15 +67,30 @@ class ProgressiveMasking:
         Args:
             step: steps finished.
         """
-        if self.score is None or step not in self.due or not self.masker.groups:
+        if self.score is None or step not in self.due:
             return
-        wanted = rho(step, self.steps, self.ratio, *self.options.ramp)
-        masks = tuple(self.masker.masks.values())
+        masks = self.masker.masks
+        self.quantity.measure(step, masks)
+        scores = self.scores.add(self.score(step))
         # What is masked already ranks below all else, so that it is part of the share and of the floor.
-        importance = [values.masked_fill(mask, -1.0) for values, mask in zip(self.score(step), masks, strict=True)]
-        cut = least_important(self.masker.groups, importance, wanted, self.options.floor)
-        self.masker.extend({group.name: mask for group, mask in zip(self.masker.groups, cut, strict=True)})
+        importance = [values.masked_fill(mask, -1.0) for values, mask in zip(scores, masks.values(), strict=True)]
+        order = cutting_order(self.masker.groups, importance, self.floor)
+        wanted = self.quantity.goal(self.due[step])
+        count = bisect_left(
+            range(len(order)), wanted, key=lambda count: self.quantity.removed(self._masks(order[:count]))
+        )
+        self.masker.extend(self._masks(order[:count]))
 
-    def restore(self, masks: Mapping[str, Tensor]) -> None:
-        """Set the masks of a saved run."""
-        self.masker.extend(masks)
+    def _masks(self, channels: Tensor) -> dict[str, Tensor]:
+        groups = self.masker.groups
+        return {group.name: mask for group, mask in zip(groups, cut_channels(groups, channels), strict=True)}
+
+    def state(self) -> dict[str, Any]:
+        """Return what must be saved: plain values and tensors."""
+        return {"masks": self.masker.masks, "scores": self.scores.state(), "quantity": self.quantity.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the state of a saved run."""
+        self.masker.extend(state["masks"])
+        self.scores.restore(state["scores"])
+        self.quantity.restore(state["quantity"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -27,6 +28,42 @@ class Criterion(StrEnum):
     RELU_STABILITY = "relu-stability"
     LOOSENESS = "looseness"
     NONE = "none"
+
+
+class Schedule(StrEnum):
+    """How the pruned share grows along the ramp.
+
+    ``cubic``: fast at first, slow towards the end. ``linear``: evenly. ``one-shot``: all of it where the ramp starts.
+    """
+
+    CUBIC = "cubic"
+    LINEAR = "linear"
+    ONE_SHOT = "one-shot"
+
+
+class Target(StrEnum):
+    """What the ratio is a share of.
+
+    ``channels``: of all prunable channels. ``parameters``, ``multiply-adds``: of the whole network's.
+    ``unstable-relus``: of the values of prunable channels in front of ReLUs that change sign in a range.
+    """
+
+    CHANNELS = "channels"
+    PARAMETERS = "parameters"
+    MULTIPLY_ADDS = "multiply-adds"
+    UNSTABLE_RELUS = "unstable-relus"
+
+
+class Best(StrEnum):
+    """Which network of a run is its result.
+
+    ``last``: the one after the last step. ``error``: the one of least validation error. ``certified``: the one of the
+    highest certified rate, and among those the one of least error.
+    """
+
+    LAST = "last"
+    ERROR = "error"
+    CERTIFIED = "certified"
 
 
 class Optimiser(StrEnum):
@@ -108,9 +145,11 @@ class LossOptions:
         consistency_weight: lambda_c, of the movement of predictions under perturbation.
         perturbed_weight: lambda_p, of the task's loss on perturbed images.
         samples: thetas drawn a step for these losses, at least 2.
+        ramps: for some of the losses, by name, the parts of the run, in [0, 1], between which its weight grows from 0;
+            the other weights are whole from the first step.
 
     Raises:
-        ConfigurationError: a number out of its range.
+        ConfigurationError: a number out of its range, or a ramp of a loss that does not exist.
     """
 
     unbiased_weight: float = 0.1
@@ -119,15 +158,20 @@ class LossOptions:
     consistency_weight: float = 0.0
     perturbed_weight: float = 0.0
     samples: int = 2
+    ramps: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, value in self.weights.items():
-            _check(f"{name}_weight", value, value >= 0, "a number that is not negative")
+        for name, weight in self.weights.items():
+            _check(f"{name}_weight", weight, weight >= 0, "a number that is not negative")
         _check("samples", self.samples, self.samples >= 2, "at least 2 (a variance needs two)")
+        names = ", ".join(self.weights)
+        for name, (start, end) in self.ramps.items():
+            _check("loss_ramp", name, name in self.weights, f"the name of a loss ({names})")
+            _check("loss_ramp", f"{name}={start:g},{end:g}", 0 <= start <= end <= 1, "0 <= start <= end <= 1")
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weight of each loss, by its name."""
+        """The weight of every loss by its name, in the order in which they are added."""
         return {name: getattr(self, f"{name}_weight") for name in LOSSES}
 
     def any_with(self, channels: bool) -> bool:
@@ -142,23 +186,27 @@ class MaskOptions:
 
     Attributes:
         ramp: parts of the run, in [0, 1], between which rho(t) grows from 0 to the ratio.
+        schedule: how it grows.
         rescore: steps between two scorings during the ramp, at least 1.
         floor: least share of a group's channels that stays, in (0, 1]; at least one channel always stays. Instability
             gathers in the first layers: without a floor they would be cut to a channel or two.
         exclude: names, or name patterns such as ``encoder.*``, of layers that are left whole.
         scoring_images: images that a scoring looks at, at least 2 (a signal needs two).
         scoring_samples: thetas of a scoring, per perturbation dimension, at least 2.
+        score_momentum: share of the running mean of importances that a new scoring leaves, in [0, 1).
 
     Raises:
         ConfigurationError: a number out of its range.
     """
 
     ramp: tuple[float, float] = (0.05, 0.5)
+    schedule: Schedule = Schedule.CUBIC
     rescore: int = 20
     floor: float = 0.5
     exclude: tuple[str, ...] = ()
     scoring_images: int = 128
     scoring_samples: int = 5
+    score_momentum: float = 0.0
 
     def __post_init__(self) -> None:
         start, end = self.ramp
@@ -167,6 +215,44 @@ class MaskOptions:
         _check("floor", self.floor, 0 < self.floor <= 1, "a share above 0 and at most 1")
         _check("scoring_images", self.scoring_images, self.scoring_images >= 2, "at least 2")
         _check("scoring_samples", self.scoring_samples, self.scoring_samples >= 2, "at least 2")
+        _check("score_momentum", self.score_momentum, 0 <= self.score_momentum < 1, "at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class BestOptions:
+    """Which network of a run is its result, and how those in question are judged.
+
+    Attributes:
+        choice: the last one, or the best by evaluations on validation data, from when the masks are final.
+        every: part of the run between two evaluations, in (0, 1]; the last step always has one.
+        patience: evaluations in a row without a gain that end the run; 0 never ends it.
+        images: images, evenly spread over the validation data, that an evaluation certifies, at least 1.
+        seconds: time budget of each image and perturbation, above 0. What it ends depends on the machine, so that a
+            run that goes on where it was cut short may then choose another network.
+        tau: pixels that a keypoint, or the peak of a heatmap, may move there, above 0.
+
+    Raises:
+        ConfigurationError: a number out of its range, or patience without evaluations.
+    """
+
+    choice: Best = Best.LAST
+    every: float = 0.05
+    patience: int = 0
+    images: int = 16
+    seconds: float = 2.0
+    tau: float = 2.0
+
+    def __post_init__(self) -> None:
+        _check("evaluate_every", self.every, 0 < self.every <= 1, "a part of the run above 0 and at most 1")
+        _check("patience", self.patience, self.patience >= 0, "a whole number of evaluations, or 0 for none")
+        if self.patience and self.choice == Best.LAST:
+            raise ConfigurationError(
+                f"patience: expected 0, since best {self.choice} evaluates nothing, got {self.patience}; choose best "
+                f"{Best.ERROR} or {Best.CERTIFIED}"
+            )
+        _check("evaluate_images", self.images, self.images >= 1, "at least 1")
+        _check("evaluate_seconds", self.seconds, self.seconds > 0, "a number above 0")
+        _check("evaluate_tau", self.tau, self.tau > 0, "a number above 0")
 
 
 @dataclass(frozen=True)
@@ -224,32 +310,36 @@ class FinetuneOptions:
     """Everything about a run of ``usn finetune-prune``.
 
     Attributes:
-        ratio: share of all prunable channels that is cut, in [0, 1).
+        ratio: share that is cut, in [0, 1).
+        target: what it is a share of.
         criterion: how channels are ranked.
         optimiser: how weights move.
         losses: what is added to the task's loss.
         masks: which channels are masked, and when.
         augment: how far images are moved.
+        best: which network of the run is its result.
         checkpoint: when progress is written.
         seed: of every draw.
 
     Raises:
-        ConfigurationError: a number out of its range, or a ratio that the floor does not allow.
+        ConfigurationError: a number out of its range, or a ratio of channels that the floor does not allow.
     """
 
     ratio: float = 0.2
+    target: Target = Target.CHANNELS
     criterion: Criterion = Criterion.USN
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     losses: LossOptions = field(default_factory=LossOptions)
     masks: MaskOptions = field(default_factory=MaskOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
+    best: BestOptions = field(default_factory=BestOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
         _check("ratio", self.ratio, 0 <= self.ratio < 1, "a share of at least 0 and below 1 (1 would cut everything)")
         reachable = 1 - self.masks.floor
-        if self.ratio > reachable + 1e-9 and self.criterion != Criterion.NONE:
+        if self.target == Target.CHANNELS and self.ratio > reachable + 1e-9 and self.criterion != Criterion.NONE:
             raise ConfigurationError(
                 f"ratio: expected at most {reachable:g}, since floor {self.masks.floor:g} keeps that share of every "
                 f"group, got {self.ratio:g}; lower the ratio or the floor"

@@ -71,7 +71,12 @@ class FinetuneRecord:
             where there were no validation data.
         complexity_before, complexity_after: size and cost.
         rho: share of the prunable channels that this run cut.
+        reached: share of what the ratio is a share of (the options' target) that it removed.
+        note: what the floors kept from being removed; empty where all that was asked for is gone.
         steps: of training.
+        chosen_step: steps finished when the network was as it came out; less than ``steps`` where an earlier one was
+            better.
+        evaluations: one mapping for each network that was judged on the way: step, and what was found.
         seconds: spent training, over all resumptions.
         history: one mapping a logged step: step, loss, error on the batch, rho, and the terms of the loss.
         cut: what is gone, in the numbering of the network that was never cut.
@@ -88,7 +93,11 @@ class FinetuneRecord:
     complexity_before: Complexity
     complexity_after: Complexity
     rho: float
+    reached: float
+    note: str
     steps: int
+    chosen_step: int
+    evaluations: tuple[Mapping[str, float], ...]
     seconds: float
     history: tuple[Mapping[str, float], ...]
     cut: tuple[CutGroup, ...]
@@ -107,7 +116,7 @@ class FinetuneRecord:
         """Rebuild from `to_record`, as read from ``path``."""
         values = {name: record[name] for name in cls.__dataclass_fields__}
         values |= {name: Complexity(**record[name]) for name in ("complexity_before", "complexity_after")}
-        values |= {name: tuple(record[name]) for name in ("perturbations", "history")}
+        values |= {name: tuple(record[name]) for name in ("perturbations", "history", "evaluations")}
         values["cut"] = tuple(CutGroup.from_record(group) for group in record["cut"])
         values["unprunable"] = tuple(
             UnprunableGroup(group["name"], tuple(group["layers"]), group["reason"]) for group in record["unprunable"]

@@ -31,6 +31,7 @@ from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
 from usncli.pruning.batch_share import ALONE, BatchShare
 from usncli.pruning.fitting import image_size
 from usncli.pruning.options import LossOptions
+from usncli.pruning.schedule import loss_weights
 from usncli.pruning.task_losses import consistency_loss, task_loss
 from usncli.pruning.training import StepLoss, step_seed
 from usncli.pruning.wasserstein import wasserstein_distance
@@ -58,6 +59,7 @@ class StabilityLoss:
         options: weights, and thetas a step.
         target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
         seed: of the thetas.
+        steps: of the whole run, of which the ramps of the weights are parts.
         share: of this process in a batch.
         indices: where the groups' channels stand in the layers, kept between steps.
     """
@@ -68,6 +70,7 @@ class StabilityLoss:
     options: LossOptions
     target: Tensor
     seed: int
+    steps: int
     share: BatchShare = ALONE
     indices: dict[tuple[tuple[str, int], ...], ChannelIndex] = field(default_factory=dict)
 
@@ -85,7 +88,7 @@ class StabilityLoss:
         parts["consistency"] = consistency_loss(clean, moved, thetas.weights, self.pipeline.task, size)
         parts["perturbed"] = self.perturbed_loss(moved, batch.targets, thetas.weights)
         total = parts["task"]
-        for name, weight in self.options.weights.items():
+        for name, weight in loss_weights(self.options, step, self.steps).items():
             total = total + weight * parts[name] if weight and name in parts else total
         return StepLoss(total, clean.detach(), {name: value.detach() for name, value in parts.items()})
 

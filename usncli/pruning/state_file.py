@@ -27,7 +27,7 @@ class TrainingState:
         network: weights and running statistics, by name.
         optimiser: the optimiser's own state.
         scaler: state of the gradient scaler, empty where there is none.
-        masks: for every group, ``(channels,)`` bool, True where cut.
+        plan: what the plan keeps between steps, such as masks: plain values and tensors.
         history: one mapping of figures a logged step.
         seconds: time spent so far.
     """
@@ -36,7 +36,7 @@ class TrainingState:
     network: dict[str, Tensor] = field(default_factory=dict)
     optimiser: dict[str, Any] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
-    masks: dict[str, Tensor] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from usncli.errors import UnsupportedOperationError
 from usncli.pruning.channel_axes import update_sizes
+from usncli.pruning.forwards import forget_training_forwards
 from usncli.pruning.masks import Masks, TensorSlices, cut_slices
 from usncli.scoring.groups import DependencyGroup
 
@@ -42,6 +43,7 @@ def cut(network: NetworkType, groups: Sequence[DependencyGroup], masks: Masks, e
     """
     network = network.eval()
     smaller = copy.deepcopy(network)
+    forget_training_forwards(smaller)
     slices = cut_slices(network, groups, masks)
     for part in slices:
         _remove(smaller, part)

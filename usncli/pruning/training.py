@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,9 +66,11 @@ class TrainingPlan:
         loss: the loss of a batch at a step.
         before_step: called with the number of steps finished before each step and once after the last; may mask.
         after_step: called when the weights have moved; keeps masked channels at zero.
+        after_whole_step: called with the number of steps finished after each of them; may look at the network.
+        ended: whether the run is over before its last step.
         figures: numbers for progress bars and histories, from a batch and its loss.
-        masks: the masks so far, to be saved; and how to set them again, from a saved run.
-        set_masks: takes the masks of a saved run.
+        state: what must be saved beside the network and its optimiser, such as masks: plain values and tensors.
+        restore: takes the state of a saved run.
         share: of this process in a batch; ``loss`` runs it, and returns the loss of the whole batch.
         seed: of what the network itself draws, such as dropout.
     """
@@ -79,8 +81,10 @@ class TrainingPlan:
     figures: Callable[[Batch, StepLoss, int], dict[str, float]]
     before_step: Callable[[int], None] = lambda step: None
     after_step: Callable[[], None] = lambda: None
-    masks: Callable[[], dict[str, Tensor]] = dict
-    set_masks: Callable[[Mapping[str, Tensor]], None] = lambda masks: None
+    after_whole_step: Callable[[int], None] = lambda step: None
+    ended: Callable[[], bool] = lambda: False
+    state: Callable[[], dict[str, Any]] = dict
+    restore: Callable[[Mapping[str, Any]], None] = lambda state: None
     share: BatchShare = ALONE
     seed: int = 0
 
@@ -203,10 +207,15 @@ class _Loop:
         self.saved_at, self.saved_step = time.monotonic(), state.step
         self.whole = True
 
+    @property
+    def over(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.plan.steps or self.plan.ended()
+
     def run(self, progress: ProgressCallback, interrupt: DeferredInterrupt, log: ScalarLog) -> None:
         figures: dict[str, float] = self.history[-1] if self.history else {}
         log_every = max(1, self.plan.steps // LOGGED_POINTS)
-        while self.step < self.plan.steps:
+        while not self.over:
             self.whole = False
             self.plan.before_step(self.step)
             batch = self.plan.batch(self.step)
@@ -218,6 +227,7 @@ class _Loop:
             self.step += 1
             if self.step == self.plan.steps:
                 self.plan.before_step(self.step)
+            self.plan.after_whole_step(self.step)
             self.whole = True
             self._save_if_due()
             watched = {name: figures[name] for name in figures if name != "step"}
@@ -255,7 +265,7 @@ class _Loop:
             network=self.network.state_dict(),
             optimiser=self.optimiser.state_dict(),
             scaler=self.scaler.state_dict(),
-            masks=self.plan.masks(),
+            plan=self.plan.state(),
             history=self.history,
             seconds=time.monotonic() - self.started,
         )
@@ -275,7 +285,7 @@ class _Loop:
         every = self.file.options.steps
         by_steps = every is not None and self.step - self.saved_step >= every
         by_time = time.monotonic() - self.saved_at >= self.file.options.seconds
-        if by_steps or by_time or self.step == self.plan.steps:
+        if by_steps or by_time or self.over:
             self.save()
 
 
@@ -307,4 +317,4 @@ def _saved(file: ProgressFile | None) -> TrainingState | None:
 def _restore(state: TrainingState, network: nn.Module, optimiser: torch.optim.Optimizer, plan: TrainingPlan) -> None:
     network.load_state_dict(state.network)
     optimiser.load_state_dict(state.optimiser)
-    plan.set_masks(state.masks)
+    plan.restore(state.plan)

@@ -54,6 +54,19 @@ class ChannelIndex:
         count = counted.new_zeros(shape).index_add(-1, owners, counted).clamp(min=1)
         return values.new_zeros(shape).index_add(-1, owners, values.index_select(-1, columns) * counted) / count
 
+    def total(self, values: Tensor) -> Tensor:
+        """Sum values over the members of each channel.
+
+        Args:
+            values: of all layers side by side, ``(..., joined channels)``.
+
+        Returns:
+            ``(..., channels of all groups)``.
+        """
+        owners, columns = self.owners.to(values.device), self.columns.to(values.device)
+        shape = (*values.shape[:-1], sum(self.sizes))
+        return values.new_zeros(shape).index_add(-1, owners, values.index_select(-1, columns))
+
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
         """Split values of all channels, ``(..., channels of all groups)``, into one tensor a group."""
         return tuple(torch.split(values, list(self.sizes), dim=-1))

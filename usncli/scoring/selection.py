@@ -50,27 +50,61 @@ def least_important(
     """
     if not 0 <= ratio < 1:
         raise ConfigurationError(f"ratio: expected a share of at least 0 and below 1, got {ratio}; 1 would cut all")
+    order = cutting_order(groups, importance, floor)
+    return cut_channels(groups, order[: round(ratio * sum(group.channels for group in groups))])
+
+
+def cutting_order(groups: Sequence[DependencyGroup], importance: Sequence[Tensor], floor: float = 0.0) -> Tensor:
+    """Return the channels that may be cut, the least important first.
+
+    Args:
+        groups: prunable groups.
+        importance: for every group, ``(channels,)``; equal ones come in network order.
+        floor: share of each group's channels that stays, in [0, 1]; at least one channel always stays.
+
+    Returns:
+        ``(channels that the floors leave,)`` int64: numbers of channels, counted through all groups.
+
+    Raises:
+        ConfigurationError: a floor out of its range.
+        ValueError: importances are not finite, or not one a channel.
+    """
     if not 0 <= floor <= 1:
         raise ConfigurationError(f"floor: expected a share from 0 to 1, got {floor}")
     sizes = [group.channels for group in groups]
     if [tuple(values.shape) for values in importance] != [(size,) for size in sizes]:
         raise ValueError(f"importance: expected one number for each of {sizes} channels")
     if not groups:
-        return ()
+        return torch.zeros(0, dtype=torch.int64)
     joined = torch.cat([values.detach().double().cpu() for values in importance])
     if not joined.isfinite().all():
         raise ValueError("importance: expected finite numbers")
     protected = torch.cat([_most_important(part, floor) for part in torch.split(joined, sizes)])
-    wanted = min(round(ratio * len(joined)), int((~protected).sum()))
     order = torch.where(protected, torch.inf, joined).argsort(stable=True)
-    cut = torch.zeros(len(joined), dtype=torch.bool)
-    cut[order[:wanted]] = True
+    return order[: int((~protected).sum())]
+
+
+def cut_channels(groups: Sequence[DependencyGroup], channels: Tensor) -> tuple[Tensor, ...]:
+    """Return for every group ``(channels,)`` bool, True where the channel is among those named.
+
+    Args:
+        groups: prunable groups.
+        channels: numbers of channels, counted through all groups.
+    """
+    sizes = [group.channels for group in groups]
+    cut = torch.zeros(sum(sizes), dtype=torch.bool)
+    cut[channels] = True
     return tuple(torch.split(cut, sizes))
+
+
+def kept_channels(channels: int, floor: float) -> int:
+    """Return how many of a group's channels a floor keeps: that share, rounded up, and at least one."""
+    return max(1, math.ceil(floor * channels - 1e-9))
 
 
 def _most_important(importance: Tensor, floor: float) -> Tensor:
     """Mark the channels of one group that the floor keeps; of equal ones the last."""
-    kept = max(1, math.ceil(floor * len(importance) - 1e-9))
+    kept = kept_channels(len(importance), floor)
     mask = torch.zeros(len(importance), dtype=torch.bool)
     mask[importance.argsort(stable=True)[len(importance) - kept :]] = True
     return mask

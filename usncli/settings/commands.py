@@ -18,7 +18,7 @@ from usncli.settings.groups import (
     RunSettings,
 )
 from usncli.settings.option import Option, SettingsGroup
-from usncli.settings.parsing import File, Files, Location, NumberPair, Texts
+from usncli.settings.parsing import File, Files, Location, NumberPair, Ramps, Texts
 
 
 class CommandSettings(SettingsGroup):
@@ -63,7 +63,11 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     validation: Annotated[
         Location | None, Option("Images that the error is measured on, in the forms of --data.", metavar="DATA")
     ] = None
-    ratio: Annotated[float, Option("Share of channels that is cut."), Field(ge=0, lt=1)] = 0.2
+    ratio: Annotated[float, Option("Share that is cut, of the target."), Field(ge=0, lt=1)] = 0.2
+    target: Annotated[
+        Literal["channels", "parameters", "multiply-adds", "unstable-relus"],
+        Option("What the ratio is a share of.", metavar="TARGET"),
+    ] = "channels"
     criterion: Annotated[
         Literal["usn", "random", "magnitude", "taylor", "batch-norm", "relu-stability", "looseness", "none"],
         Option("How channels are ranked; none cuts nothing.", metavar="CRITERION"),
@@ -80,9 +84,16 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
             expected="two parts of the run, 0 <= start < end <= 1",
         ),
     ] = (0.05, 0.5)
+    schedule: Annotated[
+        Literal["cubic", "linear", "one-shot"],
+        Option("How it grows; one-shot cuts all where the ramp starts.", metavar="SCHEDULE"),
+    ] = "cubic"
     rescore: Annotated[int, Option("Steps between two scorings."), Field(ge=1)] = 20
     scoring_images: Annotated[int, Option("Images that a scoring looks at."), Field(ge=1)] = 128
     scoring_samples: Annotated[int, Option("Perturbations of a scoring, a dimension."), Field(ge=2)] = 5
+    score_momentum: Annotated[
+        float, Option("Share of the running mean of scores that a new scoring leaves."), Field(ge=0, lt=1)
+    ] = 0.0
     epochs: Annotated[float, Option("Passes over the training images."), Field(gt=0)] = 20.0
     steps: Annotated[int | None, Option("Steps in all, instead of epochs."), Field(ge=1)] = None
     batch_size: Annotated[int, Option("Images a step."), Field(ge=2)] = 32
@@ -116,6 +127,29 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
         float, Option("Move them by up to this share of their larger side.", metavar="SHARE"), Field(ge=0, lt=1)
     ] = 0.0
     loss_samples: Annotated[int, Option("Perturbations a step for these losses."), Field(ge=2)] = 2
+    loss_ramp: Annotated[
+        Ramps,
+        Option(
+            "Parts of the run between which the weight of a loss grows from 0; repeat for more.",
+            metavar="LOSS=START,END",
+            expected="a loss and two parts of the run, 0 <= start <= end <= 1, for example smooth=0,0.3",
+        ),
+    ] = Field(default_factory=dict)
+    best: Annotated[
+        Literal["last", "error", "certified"],
+        Option("Which network of the run is kept: the last, or the best on --validation.", metavar="WHICH"),
+    ] = "last"
+    evaluate_every: Annotated[
+        float, Option("Part of the run between two evaluations for --best."), Field(gt=0, le=1)
+    ] = 0.05
+    patience: Annotated[
+        int, Option("Evaluations in a row without a gain that end the run; 0 never does."), Field(ge=0)
+    ] = 0
+    evaluate_images: Annotated[int, Option("Validation images certified by an evaluation."), Field(ge=1)] = 16
+    evaluate_seconds: Annotated[float, Option("Time budget of each of them and perturbation."), Field(gt=0)] = 2.0
+    evaluate_tau: Annotated[
+        float, Option("How far a keypoint, or the peak of a heatmap, may move there: pixels."), Field(gt=0)
+    ] = 2.0
     checkpoint_seconds: Annotated[
         float, Option("At most this long between two saved states.", identifies_run=False), Field(gt=0)
     ] = 120.0

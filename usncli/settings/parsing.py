@@ -62,6 +62,21 @@ def parse_pairs(value: Any) -> Any:
     return pairs
 
 
+def parse_ramps(value: Any) -> Any:
+    """Read ``name=0.1,0.5`` texts, or a mapping of pairs, into a mapping from name to two numbers."""
+    if isinstance(value, dict):
+        return value
+    pairs: dict[str, str] = {}
+    for item in parse_list(value):
+        name, equals, numbers = str(item).partition("=")
+        if not equals or numbers.count(",") != 1:
+            raise ValueError("expected LOSS=START,END, for example smooth=0,0.3")
+        if name.strip() in pairs:
+            raise ValueError(f"expected each loss once, {name.strip()} came twice")
+        pairs[name.strip()] = numbers
+    return pairs
+
+
 def parse_formats(value: Any) -> Any:
     """Read ``json=report.json`` texts, or a mapping, into a mapping from format to file."""
     if isinstance(value, dict):
@@ -113,6 +128,7 @@ Numbers = Annotated[tuple[float, ...], BeforeValidator(parse_numbers)]
 NumberPair = Annotated[tuple[float, float], BeforeValidator(parse_numbers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
+Ramps = Annotated[dict[str, NumberPair], BeforeValidator(parse_ramps)]
 File = Annotated[Path, AfterValidator(rebase)]
 Files = Annotated[tuple[File, ...], BeforeValidator(parse_list)]
 Location = Annotated[str, AfterValidator(rebase_location)]

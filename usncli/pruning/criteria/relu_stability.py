@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,13 +9,11 @@ from torch import Tensor
 
 from usncli.perturbing.ranges import PerturbationRange
 from usncli.pruning.criteria.context import ScoringContext
-from usncli.scoring.activations import record_activations, split_clean, with_clean
+from usncli.pruning.criteria.extremes import grid_extremes, image_batches
+from usncli.scoring.activations import record_activations
 from usncli.scoring.channel_index import index_channels, scored_layers
 from usncli.scoring.statistics import DEAD_SIGNAL
 from usncli.scoring.streaming import evaluating
-
-AT_ONCE = 8
-"""Images that are run together, with all their perturbed versions."""
 
 
 def relu_stability_importance(context: ScoringContext) -> tuple[Tensor, ...]:
@@ -38,13 +35,6 @@ def relu_stability_importance(context: ScoringContext) -> tuple[Tensor, ...]:
     return index.split(index.average(stable, alive))
 
 
-def grid(chosen: PerturbationRange, samples: int) -> Tensor:
-    """Return thetas ``(samples ** dimension, dimension)`` on an even grid with the range's corners, float64."""
-    ends = zip(*chosen.corners(), strict=True)
-    axes = [torch.linspace(float(low), float(high), samples, dtype=torch.float64) for low, high in ends]
-    return torch.cartesian_prod(*axes).reshape(-1, len(axes))
-
-
 class _Signal(NamedTuple):
     """Variance of a layer's channels over images and positions, and which are not dead; on the CPU."""
 
@@ -56,7 +46,7 @@ def _signals(context: ScoringContext, layers: tuple[str, ...]) -> dict[str, _Sig
     """Return the signal of every layer's channels on the images as they are."""
     sums: dict[str, Tensor] = {}
     count = 0
-    for images in _batches(context):
+    for images in image_batches(context):
         with record_activations(context.pipeline.network, layers) as recorded:
             context.pipeline(images)
         for layer in layers:
@@ -77,23 +67,13 @@ def _range_stability(
 ) -> dict[str, Tensor]:
     """Return the mean stability of every layer's channels under one perturbation, ``(channels,)``, on the CPU."""
     totals: dict[str, Tensor] = {}
-    count, thetas = 0, grid(chosen, context.options.scoring_samples)
-    for images in _batches(context):
-        with record_activations(context.pipeline.network, signals) as recorded:
-            context.pipeline(with_clean(images, chosen.perturbation.expand(images, thetas)))
-        for layer, signal in signals.items():
-            clean, perturbed = split_clean(recorded[layer].double(), len(images))
-            lower = torch.minimum(clean, perturbed.amin(dim=1))
-            upper = torch.maximum(clean, perturbed.amax(dim=1))
-            scale = torch.where(signal.alive, signal.variance, 1.0).to(lower.device)
+    count = 0
+    for found in grid_extremes(context, chosen, signals):
+        for layer, (lower, upper) in found.items():
+            alive, variance = signals[layer].alive, signals[layer].variance
+            scale = torch.where(alive, variance, 1.0).to(lower.device)
             units = (lower * upper).reshape(*lower.shape[:2], -1) / scale.view(1, -1, 1)
             stable = ((1 + torch.tanh(1 + units)) / 2).mean(dim=2).sum(dim=0)
             totals[layer] = totals.get(layer, 0) + stable.cpu()
-        count += len(images)
+        count += len(next(iter(found.values())).lower)
     return {layer: total / count for layer, total in totals.items()}
-
-
-def _batches(context: ScoringContext) -> Iterator[Tensor]:
-    """Go over the images of this scoring, ``(at most AT_ONCE, channels, height, width)`` at a time."""
-    for chosen in torch.split(torch.tensor(context.chosen_images()), AT_ONCE):
-        yield context.images.take(chosen).images

@@ -17,6 +17,8 @@ MOST_PANELS = 6
 def tables(record: Record) -> tuple[Table, ...]:
     """Return before and after, the cut groups, and what could not be cut."""
     shown = [change_table(record), cut_table(record)]
+    if record["evaluations"]:
+        shown.append(evaluation_table(record))
     if record["unprunable"]:
         rows = [(group["name"], group["reason"]) for group in record["unprunable"]]
         shown.append(table("Not prunable", ["layer", "because"], rows))
@@ -37,11 +39,24 @@ def change_table(record: Record) -> Table:
         name = f"validation error ({record['error_unit']})"
         rows.insert(0, _row(name, record["error_before"], record["error_after"], ".4g"))
     columns = [Column(""), Column("before", "g"), Column("after", "g"), Column("change", "+.1%")]
+    options = record["options"]
     note = (
-        f"Criterion {record['options']['criterion']}, ratio {record['options']['ratio']:g}, {record['steps']:,} steps "
-        f"in {record['seconds']:.0f} s."
+        f"Criterion {options['criterion']}, ratio {options['ratio']:g} of the {options['target']}, "
+        f"{record['steps']:,} steps in {record['seconds']:.0f} s."
     )
-    return table("Before and after", columns, rows, note)
+    shortfall = f" Note: {record['note']}." if record["note"] else ""
+    return table("Before and after", columns, rows, note + shortfall)
+
+
+def evaluation_table(record: Record) -> Table:
+    """Return what was found of the networks that were judged on the way, and which one was kept."""
+    names = [name for name in record["evaluations"][0] if name != "step"]
+    rows = [
+        (found["step"], *(found[name] for name in names), "kept" if found["step"] == record["chosen_step"] else "")
+        for found in record["evaluations"]
+    ]
+    columns = [Column("after step", ","), *(Column(name.replace("_", " "), ".4g") for name in names), Column("")]
+    return table("Networks on the way", columns, rows, f"Kept: best by {record['options']['best']['choice']}.")
 
 
 def cut_table(record: Record) -> Table:
