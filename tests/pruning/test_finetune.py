@@ -17,6 +17,7 @@ from usncli.pruning.best_network import Evaluation
 from usncli.pruning.finetune import PROGRESS_FILE, RESULT_FILE, finetune_prune
 from usncli.pruning.fitting import fit
 from usncli.pruning.options import (
+    AugmentOptions,
     Best,
     BestOptions,
     CheckpointOptions,
@@ -155,7 +156,8 @@ def test_a_run_with_means_evaluations_and_another_target_resumes_to_the_same_bit
 ):
     options = make_options(
         target=target,
-        losses=LossOptions(wasserstein_weight=0.1, ramps={"wasserstein": (0.1, 0.7)}),
+        losses=LossOptions(wasserstein_weight=0.1, wasserstein_limit=0.01, ramps={"wasserstein": (0.1, 0.7)}),
+        augment=AugmentOptions(rotation=20, shift=0.1),
         masks=MaskOptions(rescore=2, scoring_images=16, score_momentum=0.8, schedule=Schedule.LINEAR),
         best=BestOptions(Best.ERROR, every=0.1, patience=patience),
         checkpoint=CheckpointOptions(steps=3),

@@ -4,7 +4,7 @@ import torch
 from usncli.perturbing import parse_range
 from usncli.pruning.options import LossOptions
 from usncli.pruning.stability import StabilityLoss, some_positions, stability_losses
-from usncli.pruning.wasserstein import two_point_target
+from usncli.pruning.wasserstein import Separation
 from usncli.scoring.groups import dependency_groups
 from usncli.scoring.statistics import InstabilityTerms
 from usncli.types import Batch
@@ -13,9 +13,7 @@ from usncli.types import Batch
 def make_loss(pipeline, seed=0, ranges=("brightness=0.1", "contrast=0.2"), **weights):
     groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
     parsed = tuple(parse_range(text) for text in ranges)
-    return StabilityLoss(
-        pipeline, groups, parsed, LossOptions(**weights), two_point_target(14, 0.2, pipeline.mean), seed, 100
-    )
+    return StabilityLoss(pipeline, groups, parsed, LossOptions(**weights), Separation((6, 8), 0.2), seed, 100)
 
 
 def batch_of(dots, count=16):
@@ -28,7 +26,7 @@ def test_losses_by_hand():
     terms = InstabilityTerms(
         torch.tensor([1.0, 0.5, 0.0, 0.0]), torch.tensor([1.0, 0.75, 1.0, 0.0]), torch.tensor([1.0, 2.0, 1.0, 0.0])
     )
-    losses = stability_losses(terms, torch.tensor([0.0, 1.0, 1.0, 1.0]))
+    losses = stability_losses(terms, Separation((4,), 0.25))
     assert losses["unbiased"].item() == pytest.approx((1 + 0.25) / 3)
     assert losses["smooth"].item() == pytest.approx(2.75 / 3)
     # instabilities 2, 1, 1, dead; median 1; importances 1/3, 1/2, 1/2, 0 against the target 1, 1, 1, 0
@@ -97,7 +95,7 @@ def test_lowering_a_stability_loss_steadies_the_activations(make_pipeline, dots,
 def test_without_groups_predictions_are_steadied(make_pipeline, dots):
     pipeline, batch = make_pipeline(), batch_of(dots)
     options = LossOptions(0.0, 0.0, 0.0, consistency_weight=2.0)
-    loss = StabilityLoss(pipeline, (), (parse_range("brightness=0.1"),), options, torch.zeros(0), 0, 10)(batch, 0)
+    loss = StabilityLoss(pipeline, (), (parse_range("brightness=0.1"),), options, Separation((), 0.0), 0, 10)(batch, 0)
     assert set(loss.terms) == {"task", "consistency", "perturbed"}
     assert loss.total.item() == pytest.approx((loss.terms["task"] + 2 * loss.terms["consistency"]).item())
 

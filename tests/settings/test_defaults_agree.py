@@ -14,7 +14,16 @@ from usncli.loading.preprocessing import Colour, KeypointUnits, Preprocessing
 from usncli.loading.user_code import is_reference
 from usncli.perturbing import Pivot
 from usncli.perturbing.sampling import SamplingMethod
-from usncli.pruning.options import Best, Criterion, FinetuneOptions, Optimiser, Precision, Schedule, Target
+from usncli.pruning.options import (
+    Best,
+    Criterion,
+    FinetuneOptions,
+    Optimiser,
+    Precision,
+    Schedule,
+    Target,
+    WassersteinTarget,
+)
 from usncli.reporting.formats import FORMATS
 from usncli.scoring.options import ScoreOptions
 from usncli.settings import CertifySettings, ExportSettings, FinetunePruneSettings, ScoreSettings
@@ -53,6 +62,7 @@ def test_defaults(settings: Any, options_of: Any, options: Any) -> None:
         (FinetunePruneSettings, "target", Target),
         (FinetunePruneSettings, "schedule", Schedule),
         (FinetunePruneSettings, "best", Best),
+        (FinetunePruneSettings, "wasserstein_target", WassersteinTarget),
         (CertifySettings, "reference", Reference),
         (CertifySettings, "bound_method", Method),
         (CertifySettings, "engine", Engine),

@@ -46,6 +46,7 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
         Precision,
         Schedule,
         Target,
+        WassersteinTarget,
     )
 
     return FinetuneOptions(
@@ -67,6 +68,8 @@ def options_of(settings: FinetunePruneSettings) -> FinetuneOptions:
             wasserstein_weight=settings.lambda_wasserstein,
             consistency_weight=settings.lambda_consistency,
             perturbed_weight=settings.lambda_perturbed,
+            wasserstein_target=WassersteinTarget(settings.wasserstein_target),
+            wasserstein_limit=settings.wasserstein_limit,
             samples=settings.loss_samples,
             ramps=settings.loss_ramp,
         ),

@@ -24,6 +24,7 @@ from usncli.pruning.complexity import measure_complexity
 from usncli.pruning.criteria import ScoringContext, make_criterion
 from usncli.pruning.fingerprint import fingerprint_of
 from usncli.pruning.fitting import batch_figures, make_batches, require_means, task_step_loss
+from usncli.pruning.gradient_limit import GradientLimit
 from usncli.pruning.masking import ProgressiveMasking
 from usncli.pruning.masks import ChannelMasker
 from usncli.pruning.options import Best, FinetuneOptions
@@ -36,7 +37,7 @@ from usncli.pruning.surgery import cut
 from usncli.pruning.targets import make_quantity, require_reachable, shortfall
 from usncli.pruning.training import ProgressFile, StepLoss, TrainingPlan, train
 from usncli.pruning.training_images import TrainingImages, read_training_images
-from usncli.pruning.wasserstein import two_point_target
+from usncli.pruning.wasserstein import Separation
 from usncli.scoring.groups import GroupAnalysis, analyse_groups
 from usncli.types import Batch, ImageData
 
@@ -171,11 +172,17 @@ class _Run:
 
     def plan(self, best: BestNetwork) -> TrainingPlan:
         options, groups, masking = self.options, self.analysis.groups, self.masking
-        total = sum(group.channels for group in groups)
-        target = two_point_target(total, masking.quantity.channel_share(options.ratio), self.pipeline.mean)
-        steadied = options.losses.any_with(bool(groups))
+        losses = options.losses
+        limit = GradientLimit(losses.wasserstein_limit, self.share.processes) if losses.wasserstein_limit else None
+        separation = Separation(
+            tuple(group.channels for group in groups),
+            masking.quantity.channel_share(options.ratio),
+            losses.wasserstein_target,
+            options.masks.floor,
+        )
+        steadied = losses.any_with(bool(groups))
         stability = StabilityLoss(
-            self.pipeline, groups, self.ranges, options.losses, target, options.seed, masking.steps, self.share
+            self.pipeline, groups, self.ranges, losses, separation, options.seed, masking.steps, self.share, limit
         )
 
         def loss(batch: Batch, step: int) -> StepLoss:
@@ -187,6 +194,8 @@ class _Run:
         def restore(state: Mapping[str, Any]) -> None:
             masking.restore(state["masking"])
             best.restore(state["best"])
+            if limit is not None:
+                limit.restore(state["limit"])
 
         return TrainingPlan(
             steps=masking.steps,
@@ -197,7 +206,11 @@ class _Run:
             after_step=masking.masker.apply,
             after_whole_step=best.after_whole_step,
             ended=lambda: best.ended,
-            state=lambda: {"masking": masking.state(), "best": best.state()},
+            state=lambda: {
+                "masking": masking.state(),
+                "best": best.state(),
+                "limit": {} if limit is None else limit.state(),
+            },
             restore=restore,
             share=self.share,
             seed=options.seed,

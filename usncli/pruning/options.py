@@ -66,6 +66,17 @@ class Best(StrEnum):
     CERTIFIED = "certified"
 
 
+class WassersteinTarget(StrEnum):
+    """What the Wasserstein loss pulls importances towards.
+
+    ``two-point``: a share of them at 0, the rest at 1, over all channels. ``concentrated``: the zeros in as few groups
+    as the floor allows, those that hold most of the least important channels.
+    """
+
+    TWO_POINT = "two-point"
+    CONCENTRATED = "concentrated"
+
+
 class Optimiser(StrEnum):
     """Rule by which weights move."""
 
@@ -144,6 +155,9 @@ class LossOptions:
         wasserstein_weight: lambda_W, of the distance between importances and the two-point target.
         consistency_weight: lambda_c, of the movement of predictions under perturbation.
         perturbed_weight: lambda_p, of the task's loss on perturbed images.
+        wasserstein_target: what importances are pulled towards.
+        wasserstein_limit: largest share of the task's gradient that the Wasserstein loss's gradient may have, by its
+            2-norm; the weight is lowered to that. 0 lets it be.
         samples: thetas drawn a step for these losses, at least 2.
         ramps: for some of the losses, by name, the parts of the run, in [0, 1], between which its weight grows from 0;
             the other weights are whole from the first step.
@@ -157,12 +171,15 @@ class LossOptions:
     wasserstein_weight: float = 1.0
     consistency_weight: float = 0.0
     perturbed_weight: float = 0.0
+    wasserstein_target: WassersteinTarget = WassersteinTarget.TWO_POINT
+    wasserstein_limit: float = 0.0
     samples: int = 2
     ramps: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
             _check(f"{name}_weight", weight, weight >= 0, "a number that is not negative")
+        _check("wasserstein_limit", self.wasserstein_limit, self.wasserstein_limit >= 0, "a share that is not negative")
         _check("samples", self.samples, self.samples >= 2, "at least 2 (a variance needs two)")
         names = ", ".join(self.weights)
         for name, (start, end) in self.ramps.items():

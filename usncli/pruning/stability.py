@@ -16,7 +16,7 @@ how far predictions move, and perturbed, the task's own loss on the perturbed im
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -30,11 +30,12 @@ from usncli.perturbing.ranges import PerturbationRange
 from usncli.perturbing.sampling import SamplingMethod, ThetaSample, sample_theta
 from usncli.pruning.batch_share import ALONE, BatchShare
 from usncli.pruning.fitting import image_size
+from usncli.pruning.gradient_limit import GradientLimit
 from usncli.pruning.options import LossOptions
 from usncli.pruning.schedule import loss_weights
 from usncli.pruning.task_losses import consistency_loss, task_loss
 from usncli.pruning.training import StepLoss, step_seed
-from usncli.pruning.wasserstein import wasserstein_distance
+from usncli.pruning.wasserstein import Separation
 from usncli.scoring.activations import split_clean, with_clean
 from usncli.scoring.channel_index import ChannelIndex, index_channels, scored_layers
 from usncli.scoring.groups import DependencyGroup
@@ -57,10 +58,11 @@ class StabilityLoss:
         groups: its dependency groups; without any, only predictions are steadied.
         ranges: perturbations, taken in turn, one a step.
         options: weights, and thetas a step.
-        target: sorted importances that the Wasserstein loss asks for, ``(channels of all groups,)``.
+        separation: distance of the importances from what the Wasserstein loss asks for.
         seed: of the thetas.
         steps: of the whole run, of which the ramps of the weights are parts.
         share: of this process in a batch.
+        limit: of the Wasserstein loss's gradient, where there is one.
         indices: where the groups' channels stand in the layers, kept between steps.
     """
 
@@ -68,10 +70,11 @@ class StabilityLoss:
     groups: tuple[DependencyGroup, ...]
     ranges: tuple[PerturbationRange, ...]
     options: LossOptions
-    target: Tensor
+    separation: Separation
     seed: int
     steps: int
     share: BatchShare = ALONE
+    limit: GradientLimit | None = None
     indices: dict[tuple[tuple[str, int], ...], ChannelIndex] = field(default_factory=dict)
 
     def __call__(self, batch: Batch, step: int) -> StepLoss:
@@ -84,13 +87,22 @@ class StabilityLoss:
         clean, moved = split_clean(outputs, count)
         parts = {"task": task_loss(clean, batch.targets, self.pipeline.task, size)}
         if self.groups:
-            parts |= stability_losses(self.terms(recorded, count, step), self.target)
+            parts |= stability_losses(self.terms(recorded, count, step), self.separation)
         parts["consistency"] = consistency_loss(clean, moved, thetas.weights, self.pipeline.task, size)
         parts["perturbed"] = self.perturbed_loss(moved, batch.targets, thetas.weights)
         total = parts["task"]
-        for name, weight in loss_weights(self.options, step, self.steps).items():
+        for name, weight in self.weights(parts, step).items():
             total = total + weight * parts[name] if weight and name in parts else total
         return StepLoss(total, clean.detach(), {name: value.detach() for name, value in parts.items()})
+
+    def weights(self, parts: Mapping[str, Tensor], step: int) -> dict[str, float]:
+        """Return the weight of every loss at a step; that of the Wasserstein loss as its limit has it."""
+        weights = loss_weights(self.options, step, self.steps)
+        if self.limit is not None and weights["wasserstein"] and "wasserstein" in parts:
+            parameters = [each for each in self.pipeline.network.parameters() if each.requires_grad]
+            self.limit.update(parameters, parts["task"], weights["wasserstein"] * parts["wasserstein"], step)
+            weights["wasserstein"] *= self.limit.factor
+        return weights
 
     def perturbed_loss(self, moved: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the task's loss on the perturbed images: predictions ``(batch, samples, ...)`` against the labels."""
@@ -174,7 +186,7 @@ class _Picked(torch.autograd.Function):
         return whole, None
 
 
-def stability_losses(terms: InstabilityTerms, target: Tensor) -> dict[str, Tensor]:
+def stability_losses(terms: InstabilityTerms, separation: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     """Return the three losses, without their weights.
 
     The median by which importance is scaled carries no gradient: else the cheapest way to make all others important
@@ -182,7 +194,7 @@ def stability_losses(terms: InstabilityTerms, target: Tensor) -> dict[str, Tenso
 
     Args:
         terms: ``(channels of all groups,)``.
-        target: sorted importances asked for, ``(channels of all groups,)``.
+        separation: distance of importances ``(channels of all groups,)`` from what is asked of them.
     """
     alive = terms.signal > 0
     count = alive.sum().clamp(min=1)
@@ -191,5 +203,5 @@ def stability_losses(terms: InstabilityTerms, target: Tensor) -> dict[str, Tenso
     return {
         "unbiased": terms.unbiased.square().sum() / count,
         "smooth": terms.smooth.sum() / count,
-        "wasserstein": wasserstein_distance(importance(total, median), target.to(total)),
+        "wasserstein": separation(importance(total, median)),
     }

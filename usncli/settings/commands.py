@@ -116,6 +116,15 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     lambda_consistency: Annotated[
         float, Option("Loss weight of the movement of predictions under perturbation."), Field(ge=0)
     ] = 0.0
+    wasserstein_target: Annotated[
+        Literal["two-point", "concentrated"],
+        Option("What importances are pulled towards: over all channels, or in few groups.", metavar="TARGET"),
+    ] = "two-point"
+    wasserstein_limit: Annotated[
+        float,
+        Option("Largest share of the task's gradient that the Wasserstein loss pulls with; 0: any."),
+        Field(ge=0),
+    ] = 0.0
     lambda_perturbed: Annotated[float, Option("Loss weight of the task's loss on perturbed images."), Field(ge=0)] = 0.0
     rotation: Annotated[
         float, Option("Turn training images at random by up to this angle.", metavar="DEGREES"), Field(ge=0, le=180)
