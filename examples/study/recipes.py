@@ -18,7 +18,7 @@ STEPS = 600
 NOTHING = {"unbiased_weight": 0.0, "smooth_weight": 0.0, "wasserstein_weight": 0.0}
 SOURCE = {"unbiased_weight": 100.0, "smooth_weight": 100.0, "wasserstein_weight": 0.0}
 """The losses that the source states, but for the Wasserstein term."""
-OURS = SOURCE | {"consistency_weight": 5.0}
+OURS = SOURCE | {"consistency_weight": 3.0}
 """And consistency, on predictions."""
 
 

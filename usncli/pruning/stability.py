@@ -16,7 +16,7 @@ how far predictions move, and perturbed, the task's own loss on the perturbed im
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -42,8 +42,11 @@ from usncli.scoring.groups import DependencyGroup
 from usncli.scoring.statistics import InstabilityTerms, importance, instability, instability_terms, record_activations
 from usncli.types import Batch
 
-POSITIONS = 256
+POSITIONS = 64
 """About how many positions of a map a step's stability losses look at."""
+
+POSITION_PURPOSE = 5
+"""Sets the choice of positions apart from what else is drawn in a step (`step_seed`)."""
 
 THETA_PURPOSE = 1
 """Sets the draws of theta apart from what else is drawn in a step (`step_seed`)."""
@@ -129,12 +132,7 @@ class StabilityLoss:
         if widths not in self.indices:
             self.indices[widths] = index_channels(self.groups, widths)
         picked = [self.share.whole(some_positions(recorded[layer], step).float()) for layer in self.layers]
-        layers = [
-            instability_terms(*split_clean(activations, images), thetas.weights, thetas.variance_factor)
-            for activations in picked
-        ]
-        joined = InstabilityTerms(*(torch.cat(parts) for parts in zip(*layers, strict=True)))
-        return self.indices[widths].combine(joined)
+        return self.indices[widths].combine(terms_of_layers(picked, images, thetas))
 
     def perturbation(self, step: int) -> Perturbation:
         """Return the perturbation of a step."""
@@ -145,6 +143,27 @@ class StabilityLoss:
         generator = torch.Generator().manual_seed(step_seed(self.seed, step, THETA_PURPOSE))
         chosen = self.ranges[step % len(self.ranges)]
         return sample_theta(chosen, SamplingMethod.SOBOL, self.options.samples, generator)
+
+
+def terms_of_layers(picked: Sequence[Tensor], images: int, thetas: ThetaSample) -> InstabilityTerms:
+    """Return the terms of all layers' channels, side by side; layers of as many positions are worked on as one.
+
+    Args:
+        picked: activations of each layer, ``(images * (1 + samples), channels, ...)``.
+        images: number of images.
+        thetas: of the samples.
+    """
+    alike: dict[torch.Size, list[int]] = {}
+    for place, activations in enumerate(picked):
+        alike.setdefault(activations.shape[2:], []).append(place)
+    found: dict[int, tuple[Tensor, ...]] = {}
+    for places in alike.values():
+        together = torch.cat([picked[place] for place in places], dim=1)
+        terms = instability_terms(*split_clean(together, images), thetas.weights, thetas.variance_factor)
+        widths = [picked[place].shape[1] for place in places]
+        found |= zip(places, zip(*(torch.split(part, widths) for part in terms), strict=True), strict=True)
+    parts = zip(*(found[place] for place in range(len(picked))), strict=True)
+    return InstabilityTerms(*(torch.cat(part) for part in parts))
 
 
 def some_positions(activations: Tensor, step: int) -> Tensor:
@@ -162,8 +181,10 @@ def some_positions(activations: Tensor, step: int) -> Tensor:
     stride = math.ceil((math.prod(activations.shape[2:]) / POSITIONS) ** (1 / dimensions))
     if stride == 1:
         return activations
+    shift = step_seed(0, step, POSITION_PURPOSE)
     grid = tuple(
-        slice((step * (axis + 1)) % min(stride, size), None, stride) for axis, size in enumerate(activations.shape[2:])
+        slice(shift // stride**axis % min(stride, size), None, stride)
+        for axis, size in enumerate(activations.shape[2:])
     )
     picked: Tensor = _Picked.apply(activations, grid)
     return picked
