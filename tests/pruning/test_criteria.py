@@ -1,6 +1,9 @@
 import pytest
 import torch
+from torch import fx
 
+from usncli.loading.pipeline import Pipeline
+from usncli.loading.preprocessing import Colour, Preprocessing
 from usncli.perturbing import parse_range
 from usncli.pruning.criteria import (
     ScoringContext,
@@ -22,6 +25,7 @@ from usncli.pruning.task_losses import task_loss
 from usncli.pruning.training_images import read_training_images
 from usncli.scoring.activations import record_activations
 from usncli.scoring.groups import dependency_groups
+from usncli.types import Task
 
 RANGES = (parse_range("brightness=0.1"), parse_range("contrast=0.2"))
 
@@ -168,3 +172,23 @@ def test_a_channel_that_the_outputs_hear_louder_is_looser(context, monkeypatch):
         network.last.weight[:, loud * 9 : (loud + 1) * 9] *= 10
     after = channel_looseness(context)[1]
     assert after[loud] / after[other] > 5 * before[loud] / before[other]
+
+
+def test_layers_that_no_activation_reads_cost_nothing(dots):
+    class Straight(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(1, 4, 3), torch.nn.Conv2d(4, 5, 3)
+            self.last = torch.nn.Linear(5 * 16, 2)
+
+        def forward(self, x):
+            aten = torch.ops.aten
+            return self.last(aten.flatten.using_ints(self.second(aten.relu.default(self.first(x))), 1))
+
+    pipeline = Pipeline(fx.symbolic_trace(Straight()), Preprocessing(8, 8, Colour.GREY, (0.3,), (0.2,)), Task.KEYPOINTS)
+    groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
+    images = read_training_images(dots, torch.device("cpu"))
+    context = ScoringContext(pipeline, groups, images, RANGES, MaskOptions(scoring_images=24), 0, 10)
+    found = dict(zip((group.name for group in groups), channel_looseness(context), strict=True))
+    assert found["first"].sum() == pytest.approx(1.0)
+    assert torch.equal(found["second"], torch.zeros(5).double())

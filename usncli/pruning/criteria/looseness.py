@@ -60,6 +60,9 @@ def channel_looseness(context: ScoringContext) -> tuple[Tensor, ...]:
     layers = scored_layers(context.groups)
     with torch.no_grad(), evaluating(context.pipeline):
         found = list(_by_layer(context, set(layers)))
+    # What no activation reads is never relaxed.
+    nothing = {layer: torch.zeros(width, dtype=torch.float64) for layer, width in _least_widths(context).items()}
+    found = [nothing | part for part in found]
     widths = [(layer, len(found[0][layer])) for layer in layers]
     joined = torch.stack([torch.cat([part[layer] for layer in layers]) for part in found])
     whole = joined.sum(dim=1, keepdim=True)
@@ -67,6 +70,16 @@ def channel_looseness(context: ScoringContext) -> tuple[Tensor, ...]:
     mean = (joined[loose] / whole[loose]).sum(dim=0) / loose.sum().clamp(min=1)
     index = index_channels(context.groups, widths)
     return index.split(index.average(mean, torch.ones_like(mean, dtype=torch.bool)))
+
+
+def _least_widths(context: ScoringContext) -> dict[str, int]:
+    """Return of every scored layer how many channels it has at least."""
+    widths: dict[str, int] = {}
+    for group in context.groups:
+        for scored in group.scored:
+            last = max((index for indices in scored.indices for index in indices), default=-1)
+            widths[scored.module] = max(widths.get(scored.module, 0), last + 1)
+    return widths
 
 
 def _by_layer(context: ScoringContext, layers: set[str]) -> Iterator[dict[str, Tensor]]:
