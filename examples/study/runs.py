@@ -80,6 +80,12 @@ def carry_out(run: Run, folders: Folders) -> Path:
     return path
 
 
+def train_base(name: str, folders: Folders) -> None:
+    """Train a subject's base network unless the cache has it."""
+    subject = SUBJECTS[name]
+    subject.base(subject.data(folders.data)[0], folders.cache)
+
+
 def trained(run: Run, subject: Subject, recipe: Recipe, train: ImageData, folders: Folders) -> Pipeline:
     """Return the network that a recipe makes of the subject's base network."""
     if recipe.scratch:

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import torch
 from recipes import MAIN, RECIPES, SWEEP
-from runs import Folders, Run, carry_out, planned
+from runs import Folders, Run, carry_out, planned, train_base
 from subjects import SUBJECTS
 from tables import write_results
 
@@ -58,25 +61,36 @@ def runs_of(chosen: argparse.Namespace) -> list[Run]:
     return runs[part - 1 :: parts]
 
 
-def one_thread() -> None:
+def begin_worker(parent: int) -> None:
+    """Use one thread, and end when the process that started this one has: half a run is no record."""
     torch.set_num_threads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def carry_out_all(runs: Sequence[Run], folders: Folders, jobs: int) -> None:
-    """Do the runs that have no record, several at once."""
+    """Do the runs that have no record, several at once: base networks first, what is made of another run's last."""
     left = [run for run in runs if not folders.record(run).exists()]
     print(f"{len(runs)} runs, {len(left)} to do", flush=True)
-    for name in dict.fromkeys(run.subject for run in left):
-        SUBJECTS[name].base(SUBJECTS[name].data(folders.data)[0], folders.cache)
+    bases = {
+        f"base of {name}": partial(train_base, name, folders) for name in dict.fromkeys(run.subject for run in left)
+    }
+    own, dependent = (
+        {run.name: partial(carry_out, run, folders) for run in left if RECIPES[run.recipe].scratch == scratch}
+        for scratch in (False, True)
+    )
     started = time.monotonic()
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), one_thread) as pool:
-        # What is made from another run's network waits for it.
-        for recipes in ([run for run in left if not RECIPES[run.recipe].scratch], None):
-            chosen = recipes if recipes is not None else [run for run in left if RECIPES[run.recipe].scratch]
-            futures = {pool.submit(carry_out, run, folders): run for run in chosen}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_worker, (os.getpid(),)) as pool:
+        for work in (bases, own, dependent):
+            futures = {pool.submit(do): name for name, do in work.items()}
             for done, future in enumerate(as_completed(futures), 1):
                 future.result()
-                print(f"{time.monotonic() - started:6.0f} s  {done}/{len(futures)}  {futures[future].name}", flush=True)
+                print(f"{time.monotonic() - started:6.0f} s  {done}/{len(futures)}  {futures[future]}", flush=True)
 
 
 def main() -> None:
