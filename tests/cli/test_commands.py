@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from tiny_network import SIDE
+from tiny_network import SIDE, write_images
 
 from usncli.cli import certify, export, finetune_prune, score
 
@@ -50,6 +50,21 @@ def test_score_keeps_its_result_and_shows_it_again(usn, place, monkeypatch: pyte
     assert "this run is finished; showing its stored results" in again.err
     assert read(Path("score.json")) == record
     assert "contrast=0.02" in Path("score.html").read_text()
+
+
+def test_score_warns_of_a_cut_set_that_is_not_stable_yet(usn, place, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    write_images(few, count=3)
+    words = ("score", place.network, "--samples", "3", "--perturb", "brightness=0.01")
+    told = usn(*words, "--data", few, "--format", "json=score.json")
+    assert (told.code, told.out.count("warning")) == (0, 0)
+    (line,) = [line for line in told.err.splitlines() if line.startswith("warning: ")]
+    assert line == (
+        "warning: brightness=0.01: the cut set is not stable yet (3 images are too few to tell); score more images"
+    )
+    assert read(Path("score.json"))["scores"][0]["limited_by"] == "images"
+    assert line in usn(*words, "--data", few).err, "a finished run is shown with its warning"
+    assert "warning" not in usn(*words, "--data", few, "--ratio", "0").err, "nothing is cut"
 
 
 def test_another_model_in_the_same_place_is_another_run(usn, place, tmp_path: Path) -> None:

@@ -134,6 +134,24 @@ def test_score_lists_channels_by_importance_with_errors() -> None:
     assert "1 of 5 prunable channels" in score.headline(run_of("score")).text
 
 
+def test_score_warns_where_the_cut_set_is_not_stable_yet() -> None:
+    record = run_of("score").record
+    assert score.warnings(record) == ()
+    assert not any("Warning" in line for line in score.headline(run_of("score")).details)
+    images = {**record, "limited_by": "images", "overlap_images": {"share": 0.625, "jaccard": 0.5}}
+    thetas = {**record, "limited_by": "thetas", "overlap_thetas": {"share": 0.5, "jaccard": 0.333}}
+    few = {**record, "limited_by": "images", "overlap_images": None, "images": 3}
+    said = score.warnings({"scores": [images, record, thetas, few]})
+    assert said == (
+        "brightness=0.1: the cut set is not stable yet (two halves of the images share 62% of it, expected at least "
+        "80%); score more images",
+        "brightness=0.1: the cut set is not stable yet (two halves of the thetas share 50% of it, expected at least "
+        "80%); take more samples, or the method quadrature, which needs few",
+        "brightness=0.1: the cut set is not stable yet (3 images are too few to tell); score more images",
+    )
+    assert f"Warning: {said[0]}." in score.headline(FinishedRun("r", images)).details
+
+
 def test_pruning_says_what_it_cost() -> None:
     rows = rows_of(finetune_prune.change_table(finetune_record()))
     assert rows["validation error (px)"] == ("1.87", "1.95", "+4.3%")

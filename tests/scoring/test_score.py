@@ -19,6 +19,7 @@ from usncli.scoring.activations import record_activations
 from usncli.scoring.options import ScoreOptions
 from usncli.scoring.record import GroupScore, ScoreRecord
 from usncli.scoring.score import score_network
+from usncli.scoring.selection import Overlap
 from usncli.scoring.statistics import instability_terms
 from usncli.types import Sample, Task
 
@@ -191,6 +192,25 @@ def test_overlaps_of_images_and_thetas() -> None:
     assert nodes.cut == sum(len(group.cut) for group in nodes.groups) == round(0.2 * nodes.channels)
     pair = score_network(small_pipeline(), Images(2), BRIGHTNESS, OPTIONS)
     assert all(math.isnan(error) for group in pair.groups for error in group.instability_error)
+
+
+class Dyed(Images):
+    """Images of which only one colour varies: of every other one, or of none, another colour."""
+
+    def __init__(self, count: int, *, mixed: bool) -> None:
+        super().__init__(count)
+        self.images[:, 1:] = 0.5
+        if mixed:
+            self.images[::2] = self.images[::2].roll(1, dims=1)
+
+
+def test_halves_of_images_that_differ_make_a_cut_set_unstable() -> None:
+    a_channel_a_colour = pipeline(small_networks.linear_network(torch.eye(3)))
+    options = replace(OPTIONS, ratio=1 / 3)
+    alike = score_network(a_channel_a_colour, Dyed(16, mixed=False), BRIGHTNESS, options)
+    assert (alike.cut, alike.overlap_images, alike.limited_by) == (1, Overlap(1.0, 1.0), None)
+    mixed = score_network(a_channel_a_colour, Dyed(16, mixed=True), BRIGHTNESS, options)
+    assert (mixed.cut, mixed.overlap_images, mixed.limited_by) == (1, Overlap(0.0, 0.0), "images")
 
 
 def test_a_captured_network_scores_like_the_module_it_came_from() -> None:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 
 def run(invocation: Invocation[ScoreSettings]) -> ExitCode:
-    """Score, print the groups and the set that the ratio would cut."""
+    """Score, print the groups and the set that the ratio would cut, and warn where that set is not stable yet."""
+    from usncli.reporting.kinds.score import warnings
+
     folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
-    show_results(folder, invocation.settings.format.items(), invocation.consoles)
+    finished = show_results(folder, invocation.settings.format.items(), invocation.consoles)
+    for line in warnings(finished.record):
+        invocation.consoles.say(f"warning: {line}")
     return ExitCode.DONE
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from usncli.scoring.groups import UnprunableGroup
 from usncli.scoring.options import ScoreOptions
 from usncli.scoring.selection import Overlap
+from usncli.scoring.stability import SampleLimit, limited_by
 
 SCHEMA_VERSION = 1
 """Version of `ScoreRecord.to_record`; it grows when a field changes its meaning or goes."""
@@ -88,6 +89,11 @@ class ScoreRecord:
         """Number of channels that the ratio cuts."""
         return sum(len(group.cut) for group in self.groups)
 
+    @property
+    def limited_by(self) -> SampleLimit | None:
+        """What keeps the cut set from being stable yet; none if it is stable, or empty."""
+        return limited_by(self.overlap_images, self.overlap_thetas) if self.cut else None
+
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values; what is infinite or unknown is null."""
         return {
@@ -104,6 +110,7 @@ class ScoreRecord:
             "unprunable": [{**vars(group), "layers": list(group.layers)} for group in self.unprunable],
             "overlap_images": self.overlap_images.to_record() if self.overlap_images else None,
             "overlap_thetas": self.overlap_thetas.to_record() if self.overlap_thetas else None,
+            "limited_by": self.limited_by,
         }
 
 

@@ -10,6 +10,7 @@ from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds.view import KindView, Record
 from usncli.reporting.plots import channels_by_group, importance_histogram
 from usncli.reporting.table import Column, Table, table
+from usncli.scoring.stability import STABLE_SHARE, SampleLimit
 
 LEAST_SHOWN = 10
 """Channels listed as the least important ones in a terminal."""
@@ -92,6 +93,34 @@ def overlap_table(record: Record) -> Table:
     return table("How stable the cut set is", columns, rows, note)
 
 
+REMEDIES = {
+    SampleLimit.IMAGES: "score more images",
+    SampleLimit.THETAS: "take more samples, or the method quadrature, which needs few",
+}
+
+
+def warnings(record: Record) -> tuple[str, ...]:
+    """Return one line for each perturbation whose cut set is not stable yet, saying what to do.
+
+    Args:
+        record: of a whole run, or of one perturbation.
+    """
+    parts = record.get("scores", [record])
+    return tuple(warning(part) for part in parts if part.get("limited_by"))
+
+
+def warning(record: Record) -> str:
+    """Return what is wrong with the cut set of one perturbation, and what to do."""
+    limit = SampleLimit(record["limited_by"])
+    overlap = record[f"overlap_{limit}"]
+    halves = (
+        f"two halves of the {limit} share {overlap['share']:.0%} of it, expected at least {STABLE_SHARE:.0%}"
+        if overlap
+        else f"{record['images']} images are too few to tell"
+    )
+    return f"{record['perturbation']}: the cut set is not stable yet ({halves}); {REMEDIES[limit]}"
+
+
 def unprunable_table(record: Record) -> Table:
     """Return the channels that stay, with the reason."""
     rows = [(group["name"], group["reason"]) for group in record["unprunable"]]
@@ -106,8 +135,8 @@ def headline(run: FinishedRun) -> Headline:
         f"cut under {record['perturbation']}."
     )
     overlap = record["overlap_images"]
-    agree = f"Two halves of the images choose {overlap['share']:.0%} of them alike." if overlap else ""
-    return Headline(text, details=(agree,) if agree else ())
+    agree = (f"Two halves of the images choose {overlap['share']:.0%} of them alike.",) if overlap else ()
+    return Headline(text, details=(*agree, *(f"Warning: {line}." for line in warnings(record))))
 
 
 def key_figures(record: Record) -> tuple[KeyFigure, ...]:
