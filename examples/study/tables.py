@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parents[2] / "docs"
-BEGIN, END = "<!-- tables: written by examples/study/study.py -->", "<!-- end of tables -->"
+BEGIN, END = "<!-- tables: written by examples/study/{script} -->", "<!-- end of tables -->"
 Record = Mapping[str, Any]
 Records = Mapping[tuple[str, str], Sequence[Record]]
 
@@ -32,11 +32,23 @@ def write_results(folder: Path, docs: Path = DOCS) -> Path:
     records = read(folder)
     parts = [main_table(records, subject) for subject in SUBJECTS.values() if (subject.name, "dense") in records]
     parts += [sweep_table(records)] if sweep_table(records) else []
-    path = docs / "results.md"
-    text = path.read_text() if path.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
-    head, rest = text.split(BEGIN)
-    path.write_text(head + "\n\n".join([BEGIN, *parts, END]) + rest.split(END)[1])
     plot_rates(records, docs / "results-rates.png")
+    return put_between_markers(docs / "results.md", "Results", "study.py", parts)
+
+
+def put_between_markers(path: Path, title: str, script: str, parts: Sequence[str]) -> Path:
+    """Replace what stands between a script's markers in a page, which is begun where it is missing.
+
+    Args:
+        path: of the page.
+        title: of a page that is begun.
+        script: name of the script that writes the parts.
+        parts: Markdown.
+    """
+    begin = BEGIN.format(script=script)
+    text = path.read_text() if path.exists() else f"# {title}\n\n{begin}\n{END}\n"
+    head, rest = text.split(begin)
+    path.write_text(head + "\n\n".join([begin, *parts, END]) + rest.split(END)[1])
     return path
 
 

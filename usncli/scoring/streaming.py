@@ -105,16 +105,24 @@ class ActivationScan:
     perturbation_range: PerturbationRange
     options: ScoreOptions
 
-    def gather(self, data: ImageData, count: int, progress: ProgressCallback = silent) -> ActivationSums:
+    def gather(
+        self, data: ImageData, count: int, progress: ProgressCallback = silent, *, blocks: int = BLOCKS
+    ) -> ActivationSums:
         """Return the sums of all layers over the first ``count`` images.
 
         One batch of images with all their thetas is run at a time, and each layer is reduced as soon as it has run.
+
+        Args:
+            data: images.
+            count: how many of them, the first ones.
+            progress: told after every batch.
+            blocks: most blocks of images whose sums are kept apart.
 
         Raises:
             InputError: an activation is not finite.
         """
         device = self.pipeline.mean.device
-        sums, workspace = ActivationSums(min(count, BLOCKS)), Workspace()
+        sums, workspace = ActivationSums(min(count, blocks)), Workspace()
         with torch.no_grad(), evaluating(self.pipeline), full_float32(device):
             first = 0
             for batch in batches(data, self.options.batch_size, order=range(count)):
