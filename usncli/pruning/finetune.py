@@ -173,7 +173,7 @@ class _Run:
     def plan(self, best: BestNetwork) -> TrainingPlan:
         options, groups, masking = self.options, self.analysis.groups, self.masking
         losses = options.losses
-        limit = GradientLimit(losses.wasserstein_limit, self.share.processes) if losses.wasserstein_limit else None
+        limit = GradientLimit(losses.wasserstein_limit, self.share.processes)
         separation = Separation(
             tuple(group.channels for group in groups),
             masking.quantity.channel_share(options.ratio),
@@ -194,8 +194,7 @@ class _Run:
         def restore(state: Mapping[str, Any]) -> None:
             masking.restore(state["masking"])
             best.restore(state["best"])
-            if limit is not None:
-                limit.restore(state["limit"])
+            limit.restore(state["limit"])
 
         return TrainingPlan(
             steps=masking.steps,
@@ -206,11 +205,7 @@ class _Run:
             after_step=masking.masker.apply,
             after_whole_step=best.after_whole_step,
             ended=lambda: best.ended,
-            state=lambda: {
-                "masking": masking.state(),
-                "best": best.state(),
-                "limit": {} if limit is None else limit.state(),
-            },
+            state=lambda: {"masking": masking.state(), "best": best.state(), "limit": limit.state()},
             restore=restore,
             share=self.share,
             seed=options.seed,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from usncli.pruning.options import WassersteinTarget
+from usncli.scoring.selection import kept_channels
 
 
 def wasserstein_distance(values: Tensor, target: Tensor) -> Tensor:
@@ -93,6 +93,6 @@ def concentrated_counts(importances: Tensor, sizes: tuple[int, ...], share: floa
     found = [float(part.float().mean()) for part in torch.split(least, list(sizes))]
     counts = [0] * len(sizes)
     for group in sorted(range(len(sizes)), key=lambda group: -found[group]):
-        counts[group] = min(left, sizes[group] - max(1, math.ceil(floor * sizes[group])))
+        counts[group] = min(left, sizes[group] - kept_channels(sizes[group], floor))
         left -= counts[group]
     return counts
