@@ -24,10 +24,12 @@ from usncli.loading.network_file import load_network
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import parse_range
 from usncli.pruning.complexity import measure_complexity
-from usncli.pruning.finetune import finetune_prune
+from usncli.pruning.finetune import FinetuneRecord, finetune_prune
 from usncli.types import ImageData
 
 UNSTABLE_IMAGES = 2
+HISTORY = 10
+"""Entries of a run's history that its record keeps, about."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def carry_out(run: Run, folders: Folders) -> Path:
         subject, recipe = SUBJECTS[run.subject], RECIPES[run.recipe]
         train, held_out = subject.data(folders.data)
         started = time.monotonic()
-        pipeline = trained(run, subject, recipe, train, folders)
+        pipeline, how = trained(run, subject, recipe, train, folders)
         record = {**asdict(run), "steps": STEPS, "training_seconds": round(time.monotonic() - started, 1)}
-        record |= measured(pipeline, subject, held_out)
+        record |= how | measured(pipeline, subject, held_out)
         record["versions"] = {"torch": torch.__version__, "python": platform.python_version()}
         text = json.dumps(record, indent=1) + "\n"
         folders.records.mkdir(parents=True, exist_ok=True)
@@ -86,18 +88,32 @@ def train_base(name: str, folders: Folders) -> None:
     subject.base(subject.data(folders.data)[0], folders.cache)
 
 
-def trained(run: Run, subject: Subject, recipe: Recipe, train: ImageData, folders: Folders) -> Pipeline:
-    """Return the network that a recipe makes of the subject's base network."""
+def trained(
+    run: Run, subject: Subject, recipe: Recipe, train: ImageData, folders: Folders
+) -> tuple[Pipeline, dict[str, Any]]:
+    """Return the network that a recipe makes of the subject's base network, and how it came to be."""
     if recipe.scratch:
         # Of the size that cutting by instability gave with the same seed.
-        small = trained(replace(run, recipe="usn"), subject, RECIPES["usn"], train, folders)
-        return from_scratch(small, subject, train, run.seed)
+        small, _ = trained(replace(run, recipe="usn"), subject, RECIPES["usn"], train, folders)
+        return from_scratch(small, subject, train, run.seed), {}
     base = subject.base(train, folders.cache)
     ranges = [parse_range(text) for text in subject.trained_ranges]
     folder = folders.cache / run.name
     folder.mkdir(parents=True, exist_ok=True)
     finished = finetune_prune(base, train, ranges, recipe.options(subject.augment, run.seed), folder)
-    return load_network(finished.path).pipeline
+    return load_network(finished.path).pipeline, course(finished)
+
+
+def course(finished: FinetuneRecord) -> dict[str, Any]:
+    """Return what the tables need of a run's course: the losses now and then, and which importances were cut."""
+    every = max(1, len(finished.history) // HISTORY)
+    cut = {group.name: set(group.removed) for group in finished.cut}
+    judged: dict[str, list[float]] = {"kept": [], "cut": []}
+    for name, values in finished.importances.items():
+        for channel, value in enumerate(values):
+            judged["cut" if channel in cut.get(name, ()) else "kept"].append(float(f"{value:.4g}"))
+    losses = [{name: float(f"{value:.4g}") for name, value in entry.items()} for entry in finished.history[::-every]]
+    return {"importances": judged, "history": losses[::-1]}
 
 
 def from_scratch(pipeline: Pipeline, subject: Subject, train: ImageData, seed: int) -> Pipeline:

@@ -26,10 +26,9 @@ import torch
 from recipes import MAIN, RECIPES, SWEEP
 from runs import Folders, Run, carry_out, planned, train_base
 from subjects import SUBJECTS
-from tables import write_results
+from tables import SWEPT, write_results
 
 HERE = Path(__file__).parent
-SWEPT = "fly-cnn7"
 SUBSET = ("dense", "usn", "ours")
 
 
@@ -56,7 +55,7 @@ def runs_of(chosen: argparse.Namespace) -> list[Run]:
     subjects = chosen.subjects or present
     runs = planned(subjects, chosen.recipes or list(MAIN), chosen.seeds)
     if SWEPT in subjects and not chosen.recipes:
-        runs += planned([SWEPT], list(SWEEP), chosen.seeds)
+        runs += planned([SWEPT], [name for name in SWEEP if name not in MAIN], chosen.seeds)
     part, parts = (int(number) for number in chosen.part.split("/"))
     return runs[part - 1 :: parts]
 

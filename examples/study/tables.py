@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from recipes import MAIN, RATIOS, RECIPES, WEIGHTS
+from recipes import MAIN, RATIOS, RECIPES, WASSERSTEIN, swept
 from subjects import SUBJECTS, Subject
 
 matplotlib.use("Agg")
@@ -18,6 +18,8 @@ from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- tables: written by examples/study/{script} -->", "<!-- end of tables -->"
+SWEPT = "fly-cnn7"
+"""The subject of the sweep."""
 Record = Mapping[str, Any]
 Records = Mapping[tuple[str, str], Sequence[Record]]
 
@@ -31,8 +33,9 @@ def write_results(folder: Path, docs: Path = DOCS) -> Path:
     """
     records = read(folder)
     parts = [main_table(records, subject) for subject in SUBJECTS.values() if (subject.name, "dense") in records]
-    parts += [sweep_table(records)] if sweep_table(records) else []
+    parts += [part for part in (sweep_table(records), separation_table(records)) if part]
     plot_rates(records, docs / "results-rates.png")
+    plot_importances(records, docs / "results-importance.png")
     return put_between_markers(docs / "results.md", "Results", "study.py", parts)
 
 
@@ -138,18 +141,63 @@ def both_certified(record: Record, other: Record) -> list[tuple[Mapping[str, Any
 
 def sweep_table(records: Records) -> str:
     """Return the sweep over rho and lambda_W; empty where it was not run."""
-    names = [(ratio, weight, f"usn-rho{ratio:g}-w{weight:g}") for ratio in RATIOS for weight in WEIGHTS]
     rows = []
-    for ratio, weight, name in names:
-        own = records.get(("fly-cnn7", name))
-        if own:
-            rates = [rate(own, label) for label in own[0]["queries"]]
-            rows.append([f"{ratio:g}", f"{weight:g}", str(len(own)), spread(item["error"] for item in own), *rates])
+    for ratio, weight, own in sweep(records):
+        rates = [rate(own, label) for label in own[0]["queries"]]
+        rows.append([f"{ratio:g}", weight, str(len(own)), spread(item["error"] for item in own), *rates])
     if not rows:
         return ""
-    labels = list(records["fly-cnn7", "dense"][0]["queries"])
+    labels = list(records[SWEPT, "usn"][0]["queries"])
     header = ["rho", "lambda_W", "seeds", "error, px", *labels]
-    return f"### fly-cnn7, criterion usn: rho by lambda_W\n\n{table(header, rows)}"
+    return f"### {SWEPT}, criterion usn: rho by lambda_W\n\n{table(header, rows)}"
+
+
+def sweep(records: Records) -> list[tuple[float, str, Sequence[Record]]]:
+    """Return rho, lambda_W and records of what was run of the sweep; nothing before one recipe of its own was."""
+    found = [
+        (ratio, weight, records[SWEPT, swept(ratio, weight)])
+        for ratio in RATIOS
+        for weight in WASSERSTEIN
+        if (SWEPT, swept(ratio, weight)) in records
+    ]
+    return found if any(swept(ratio, weight) not in MAIN for ratio, weight, _ in found) else []
+
+
+def separation_table(records: Records) -> str:
+    """Return how far importances were driven apart when channels were cut; empty where the sweep was not run."""
+    rows = []
+    for ratio, weight, own in sweep(records):
+        parts = [separation(item["importances"]) for item in own]
+        rows.append([f"{ratio:g}", weight, *(spread(values) for values in zip(*parts, strict=True))])
+    if not rows:
+        return ""
+    header = ["rho", "lambda_W", "mean importance, kept", "cut", "gap", "W1 to target"]
+    return f"### {SWEPT}: importances as channels were last judged\n\n{table(header, rows)}"
+
+
+def separation(judged: Mapping[str, Sequence[float]]) -> tuple[float, float, float, float]:
+    """Return the mean importance of what was kept and of what was cut, their gap, and the distance from 1 and 0."""
+    kept, cut = statistics.mean(judged["kept"]), statistics.mean(judged["cut"])
+    ordered = sorted([*judged["kept"], *judged["cut"]])
+    target = [0.0] * len(judged["cut"]) + [1.0] * len(judged["kept"])
+    return kept, cut, kept - cut, statistics.mean(abs(one - two) for one, two in zip(ordered, target, strict=True))
+
+
+def plot_importances(records: Records, path: Path) -> None:
+    """Draw the importances of all seeds at rho 0.2, what was kept and what was cut, for every lambda_W."""
+    found = [(weight, own) for ratio, weight, own in sweep(records) if ratio == 0.2]
+    if not found:
+        return
+    figure, axes = plt.subplots(1, len(found), figsize=(3.4 * len(found), 3), squeeze=False, sharey=True)
+    for place, (weight, own) in zip(axes[0], found, strict=True):
+        judged = [[value for item in own for value in item["importances"][part]] for part in ("kept", "cut")]
+        place.hist(judged, bins=25, range=(0, 1), stacked=True, density=True, label=["kept", "cut"])
+        place.set(title=f"lambda_W {weight}", xlabel="importance when last judged")
+    axes[0][0].set_ylabel("density of channels")
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def plot_rates(records: Records, path: Path) -> None:

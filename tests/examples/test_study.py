@@ -31,6 +31,7 @@ def record(recipe: str, seed: int, verdicts: list[str], passes: list[float], err
         "unstable": {"brightness=0.02": 7.0},
         "queries": ranges,
         "easy_queries": {"brightness=0.05": queries},
+        "importances": {"kept": [0.9, 0.7], "cut": [0.2]},
     }
 
 
@@ -61,6 +62,20 @@ def test_tables_compare_costs_on_what_both_certify(load_study: Load, tmp_path: P
     assert row[3] == "2.5 ± 0.7 (0.5 unknown)"
     assert row[7:9] == ["0.12", "1.00"]
     assert (tmp_path / "results-rates.png").stat().st_size > 1000
+    assert "lambda_W" not in "".join(lines)  # nothing of the sweep was run
+
+
+def test_the_sweep_takes_its_first_column_from_the_main_comparison(load_study: Load, tmp_path: Path) -> None:
+    tables = load_study("tables")
+    for name in ("dense", "usn", "usn-rho0.2-wadaptive"):
+        item = record(name, 0, ["certified", "falsified"], [4.0, 6.0])
+        (tmp_path / f"{name}.json").write_text(json.dumps(item))
+    text = tables.write_results(tmp_path, tmp_path).read_text()
+    assert "| 0.2 | 0 | 1 | 2.00 | 1.0 | 1.0 | 1.0 | 1.0 |" in text
+    assert "| 0.2 | adaptive | 1 |" in text
+    # kept 0.9 and 0.7, cut 0.2; from 1, 1 and 0 they are 0.1, 0.3 and 0.2 away
+    assert "| 0.2 | 0 | 0.80 | 0.20 | 0.60 | 0.20 |" in text
+    assert (tmp_path / "results-importance.png").stat().st_size > 1000
 
 
 def test_a_run_writes_a_record_and_is_not_done_again(
@@ -89,7 +104,8 @@ def test_a_run_writes_a_record_and_is_not_done_again(
     folders = runs.Folders(None, tmp_path / "cache", tmp_path / "records")
     path = runs.carry_out(runs.Run("aircraft-cnn7", "ours", 0), folders)
     found = json.loads(path.read_text())
-    assert {"error", "parameters", "queries", "easy_queries", "unstable"} <= set(found)
+    assert {"error", "parameters", "queries", "easy_queries", "unstable", "history"} <= set(found)
+    assert len(found["importances"]["cut"]) == pytest.approx(0.2 * sum(map(len, found["importances"].values())), abs=1)
     assert all(len(queries) == 1 for queries in found["queries"].values())
     path.write_text("{}")
     assert runs.carry_out(runs.Run("aircraft-cnn7", "ours", 0), folders).read_text() == "{}"

@@ -180,7 +180,7 @@ def test_a_run_with_means_evaluations_and_another_target_resumes_to_the_same_bit
             prune(tmp_path / "cut", progress=interrupt)
     resumed = prune(tmp_path / "cut")
     assert same_tensors(tensors_of(whole.path), tensors_of(resumed.path))
-    for name in ("history", "cut", "evaluations", "chosen_step", "reached", "steps"):
+    for name in ("history", "cut", "importances", "evaluations", "chosen_step", "reached", "steps"):
         assert getattr(whole, name) == getattr(resumed, name)
 
 

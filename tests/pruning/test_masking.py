@@ -44,6 +44,24 @@ def test_the_least_important_are_masked_and_the_floor_holds(make_pipeline):
     assert masking.masker.masks["second"].sum() == round(0.4 * 14) - 3
 
 
+def test_what_is_masked_keeps_the_importance_with_which_it_was_masked(make_pipeline):
+    def score(step):
+        return torch.arange(6).double() + step, torch.full((8,), 1000.0 + step).double()
+
+    masking = make_masking(make_pipeline(), score, ratio=2 / 14, schedule=Schedule.LINEAR)
+    assert masking.importances_by_group() == {}
+    for step in range(101):
+        masking.before_step(step)
+    # Along the ramp, steps 10 to 60, 0.8 of two channels are asked for at step 30, 1.6 at step 50.
+    assert masking.importances_by_group() == {
+        "first": (30.0, 51.0, 62.0, 63.0, 64.0, 65.0),
+        "second": (1060.0,) * 8,
+    }
+    restored = make_masking(make_pipeline(), score, ratio=2 / 14, schedule=Schedule.LINEAR)
+    restored.restore(masking.state())
+    assert restored.importances_by_group() == masking.importances_by_group()
+
+
 def test_channels_are_cut_in_order_until_enough_parameters_are_gone(make_pipeline):
     pipeline = make_pipeline()
     groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))

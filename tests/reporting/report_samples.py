@@ -76,6 +76,7 @@ def finetune_record(error_after: float | None = 1.95) -> dict[str, Any]:
         seconds=71.2,
         history=tuple({"step": step, "loss": 1 / step, "error": 9 / step, "rho": 0.2} for step in (1, 2, 3)),
         cut=(CutGroup("stem", ("stem",), 16, (1, 2, 3, 4)), CutGroup("head.0", ("head.0",), 64, ())),
+        importances={"stem": (0.9, *(0.1,) * 4, *(0.8,) * 11), "head.0": (0.7,) * 64},
         unprunable=(),
         fingerprint="0" * 64,
     )

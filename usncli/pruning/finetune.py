@@ -133,6 +133,7 @@ def finetune_prune(
         seconds=state.seconds,
         history=tuple(state.history),
         cut=record_cut(run.analysis.groups, masks, earlier),
+        importances=run.masking.importances_by_group(),
         unprunable=run.analysis.unprunable,
         fingerprint=fingerprint,
     )

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from usncli.pruning.masks import ChannelMasker, masked_share
@@ -29,6 +30,10 @@ class ProgressiveMasking:
         ratio: share removed at the end of the ramp.
         steps: steps of the whole run.
         options: ramp, steps between scorings, momentum of the scores, and floor.
+
+    Attributes:
+        importances: of every group's channels, as they were last judged: one that is masked keeps the importance with
+            which it was masked. Empty before the first scoring.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class ProgressiveMasking:
         self.masker, self.score, self.quantity = masker, score, quantity
         self.steps, self.floor = steps, options.floor
         self.scores = RunningMean(options.score_momentum)
+        self.importances: list[Tensor] = []
         masking = score is not None and ratio > 0 and bool(masker.groups)
         self.due = mask_shares(steps, ratio, options) if masking else {}
 
@@ -61,6 +67,13 @@ class ProgressiveMasking:
         """Steps finished when the masks become final; 0 where nothing is ever masked."""
         return max(self.due, default=0)
 
+    def importances_by_group(self) -> dict[str, tuple[float, ...]]:
+        """Return the importances that channels were last judged by, by the group's name; none before a scoring."""
+        return {
+            group.name: tuple(values.tolist())
+            for group, values in zip(self.masker.groups, self.importances, strict=False)
+        }
+
     def before_step(self, step: int) -> None:
         """Mask what rho asks for, where the step is one at which channels are scored.
 
@@ -72,6 +85,10 @@ class ProgressiveMasking:
         masks = self.masker.masks
         self.quantity.measure(step, masks)
         scores = self.scores.add(self.score(step))
+        before = self.importances or scores
+        self.importances = [
+            torch.where(mask, old, new) for mask, old, new in zip(masks.values(), before, scores, strict=True)
+        ]
         # What is masked already ranks below all else, so that it is part of the share and of the floor.
         importance = [values.masked_fill(mask, -1.0) for values, mask in zip(scores, masks.values(), strict=True)]
         order = cutting_order(self.masker.groups, importance, self.floor)
@@ -87,10 +104,16 @@ class ProgressiveMasking:
 
     def state(self) -> dict[str, Any]:
         """Return what must be saved: plain values and tensors."""
-        return {"masks": self.masker.masks, "scores": self.scores.state(), "quantity": self.quantity.state()}
+        return {
+            "masks": self.masker.masks,
+            "scores": self.scores.state(),
+            "importances": self.importances,
+            "quantity": self.quantity.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take the state of a saved run."""
         self.masker.extend(state["masks"])
         self.scores.restore(state["scores"])
+        self.importances = list(state["importances"])
         self.quantity.restore(state["quantity"])

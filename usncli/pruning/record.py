@@ -80,6 +80,8 @@ class FinetuneRecord:
         seconds: spent training, over all resumptions.
         history: one mapping a logged step: step, loss, error on the batch, rho, and the terms of the loss.
         cut: what is gone, in the numbering of the network that was never cut.
+        importances: of every group's channels, as the criterion last judged them: those that are cut, as when they
+            were masked. In the numbering of the network given; empty where nothing was scored.
         unprunable: groups that could not be cut, and why.
         fingerprint: of settings, first weights and data.
     """
@@ -101,6 +103,7 @@ class FinetuneRecord:
     seconds: float
     history: tuple[Mapping[str, float], ...]
     cut: tuple[CutGroup, ...]
+    importances: Mapping[str, tuple[float, ...]]
     unprunable: tuple[UnprunableGroup, ...]
     fingerprint: str
 
@@ -118,6 +121,7 @@ class FinetuneRecord:
         values |= {name: Complexity(**record[name]) for name in ("complexity_before", "complexity_after")}
         values |= {name: tuple(record[name]) for name in ("perturbations", "history", "evaluations")}
         values["cut"] = tuple(CutGroup.from_record(group) for group in record["cut"])
+        values["importances"] = {name: tuple(found) for name, found in record["importances"].items()}
         values["unprunable"] = tuple(
             UnprunableGroup(group["name"], tuple(group["layers"]), group["reason"]) for group in record["unprunable"]
         )

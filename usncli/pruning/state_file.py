@@ -14,7 +14,7 @@ from torch import Tensor
 from usncli.errors import ConfigurationError, InputError
 from usncli.files import write_atomically
 
-VERSION = 2
+VERSION = 3
 """Of the file's layout; another one is refused."""
 
 
