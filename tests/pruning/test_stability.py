@@ -4,7 +4,7 @@ import torch
 from usncli.perturbing import parse_range
 from usncli.perturbing.sampling import ThetaSample
 from usncli.pruning.options import LossOptions
-from usncli.pruning.stability import StabilityLoss, some_positions, stability_losses, terms_of_layers
+from usncli.pruning.stability import StabilityLoss, stability_losses, terms_of_layers
 from usncli.pruning.wasserstein import Separation
 from usncli.scoring.activations import split_clean
 from usncli.scoring.groups import dependency_groups
@@ -123,19 +123,3 @@ def test_layers_worked_on_together_have_the_terms_that_they_have_alone():
     alone = [instability_terms(*split_clean(part, 2), thetas.weights, 2.0) for part in picked]
     for found, parts in zip(together, zip(*alone, strict=True), strict=True):
         assert torch.allclose(found, torch.cat(parts))
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_picked_positions_shift_with_the_step_and_pass_their_gradient_on(layout):
-    maps = torch.rand(2, 3, 40, 40).to(memory_format=layout).requires_grad_()
-    seen = torch.zeros(40, 40, dtype=torch.bool)
-    for step in range(100):
-        picked = some_positions(maps, step)
-        assert 25 <= picked[0, 0].numel() <= 64
-        (gradient,) = torch.autograd.grad(picked.sum(), maps)
-        assert (gradient * maps).sum().item() == pytest.approx(picked.sum().item(), rel=1e-5)
-        assert set(gradient.unique().tolist()) == {0.0, 1.0}
-        seen |= gradient[0, 0] > 0
-    assert seen.float().mean() > 0.9
-    small = torch.rand(2, 3, 8, 8)
-    assert some_positions(small, 0) is small

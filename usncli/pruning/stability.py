@@ -15,11 +15,9 @@ how far predictions move, and perturbed, the task's own loss on the perturbed im
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +30,7 @@ from usncli.pruning.batch_share import ALONE, BatchShare
 from usncli.pruning.fitting import image_size
 from usncli.pruning.gradient_limit import GradientLimit
 from usncli.pruning.options import LossOptions
+from usncli.pruning.positions import tapped_activations
 from usncli.pruning.schedule import loss_weights
 from usncli.pruning.task_losses import consistency_loss, task_loss
 from usncli.pruning.training import StepLoss, step_seed
@@ -39,14 +38,8 @@ from usncli.pruning.wasserstein import Separation
 from usncli.scoring.activations import split_clean, with_clean
 from usncli.scoring.channel_index import ChannelIndex, index_channels, scored_layers
 from usncli.scoring.groups import DependencyGroup
-from usncli.scoring.statistics import InstabilityTerms, importance, instability, instability_terms, record_activations
+from usncli.scoring.statistics import InstabilityTerms, importance, instability, instability_terms
 from usncli.types import Batch
-
-POSITIONS = 64
-"""About how many positions of a map a step's stability losses look at."""
-
-POSITION_PURPOSE = 5
-"""Sets the choice of positions apart from what else is drawn in a step (`step_seed`)."""
 
 THETA_PURPOSE = 1
 """Sets the draws of theta apart from what else is drawn in a step (`step_seed`)."""
@@ -84,13 +77,13 @@ class StabilityLoss:
         """Return the loss of a batch; thetas are a pure function of seed and step."""
         own, size, thetas = self.share.own(batch.images), image_size(self.pipeline), self.thetas(step)
         perturbed = self.perturbation(step).expand(own, thetas.theta)
-        with record_activations(self.pipeline.network, self.layers) as recorded:
+        with tapped_activations(self.pipeline.network, self.layers, step) as taken:
             outputs = self.share.whole(self.pipeline(with_clean(own, perturbed)))
         count = len(batch.images)
         clean, moved = split_clean(outputs, count)
         parts = {"task": task_loss(clean, batch.targets, self.pipeline.task, size)}
         if self.groups:
-            parts |= stability_losses(self.terms(recorded, count, step), self.separation)
+            parts |= stability_losses(self.terms(taken, count, step), self.separation)
         parts["consistency"] = consistency_loss(clean, moved, thetas.weights, self.pipeline.task, size)
         parts["perturbed"] = self.perturbed_loss(moved, batch.targets, thetas.weights)
         total = parts["task"]
@@ -118,20 +111,20 @@ class StabilityLoss:
         """Names of the scored layers."""
         return scored_layers(self.groups)
 
-    def terms(self, recorded: Mapping[str, Tensor], images: int, step: int) -> InstabilityTerms:
+    def terms(self, taken: Mapping[str, Tensor], images: int, step: int) -> InstabilityTerms:
         """Return the terms of every group's channels, in float32, from the activations of the scored layers.
 
         Args:
-            recorded: for every scored layer and each image of this process's share, an image before its samples:
-                ``(share's images * (1 + samples), channels, ...)``.
+            taken: of every scored layer, at some positions, for each image of this process's share, an image before its
+                samples: ``(share's images * (1 + samples), channels, ...)``.
             images: number of images of the whole batch.
             step: whose thetas made the samples.
         """
         thetas = self.thetas(step)
-        widths = tuple((layer, recorded[layer].shape[1]) for layer in self.layers)
+        widths = tuple((layer, taken[layer].shape[1]) for layer in self.layers)
         if widths not in self.indices:
             self.indices[widths] = index_channels(self.groups, widths)
-        picked = [self.share.whole(some_positions(recorded[layer], step).float()) for layer in self.layers]
+        picked = [self.share.whole(taken[layer].float()) for layer in self.layers]
         return self.indices[widths].combine(terms_of_layers(picked, images, thetas))
 
     def perturbation(self, step: int) -> Perturbation:
@@ -164,47 +157,6 @@ def terms_of_layers(picked: Sequence[Tensor], images: int, thetas: ThetaSample) 
         found |= zip(places, zip(*(torch.split(part, widths) for part in terms), strict=True), strict=True)
     parts = zip(*(found[place] for place in range(len(picked))), strict=True)
     return InstabilityTerms(*(torch.cat(part) for part in parts))
-
-
-def some_positions(activations: Tensor, step: int) -> Tensor:
-    """Return an even grid of at most about `POSITIONS` positions of a map, another one each step.
-
-    The terms are averages over positions, so a part of them estimates the same, at a fraction of the time.
-
-    Args:
-        activations: ``(batch, channels, ...)``.
-        step: shifts the grid.
-    """
-    dimensions = activations.dim() - 2
-    if dimensions == 0:
-        return activations
-    stride = math.ceil((math.prod(activations.shape[2:]) / POSITIONS) ** (1 / dimensions))
-    if stride == 1:
-        return activations
-    shift = step_seed(0, step, POSITION_PURPOSE)
-    grid = tuple(
-        slice(shift // stride**axis % min(stride, size), None, stride)
-        for axis, size in enumerate(activations.shape[2:])
-    )
-    picked: Tensor = _Picked.apply(activations, grid)
-    return picked
-
-
-class _Picked(torch.autograd.Function):
-    """Slicing whose gradient keeps the memory layout: batch norm's backward is slow on a mixture of layouts."""
-
-    @staticmethod
-    def forward(ctx: Any, activations: Tensor, grid: tuple[slice, ...]) -> Tensor:
-        ctx.grid, ctx.shape = grid, activations.shape
-        last = activations.dim() == 4 and activations.is_contiguous(memory_format=torch.channels_last)
-        ctx.layout = torch.channels_last if last else torch.contiguous_format
-        return activations[(slice(None), slice(None), *grid)].contiguous()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        whole = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=ctx.layout)
-        whole.zero_()[(slice(None), slice(None), *ctx.grid)] = gradient
-        return whole, None
 
 
 def stability_losses(terms: InstabilityTerms, separation: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, fx, nn
 
-ActivationReader = Callable[[str, Tensor], None]
+ActivationReader = Callable[[str, Tensor], Tensor | None]
+"""Takes a layer's name and output; what it returns, if anything, goes on through the network in the output's place."""
 
 
 def with_clean(images: Tensor, perturbed: Tensor) -> Tensor:
@@ -48,7 +49,8 @@ def reading_activations(network: nn.Module, layers: Iterable[str], reader: Activ
         network: the network whose layers are read.
         layers: names of modules.
         reader: called with the layer's name and its output, channels second: ``(batch, channels, ...)``. It must not
-            keep the output longer than it needs: a later in-place operation may overwrite it.
+            keep the output longer than it needs: a later in-place operation may overwrite it. What it returns, if
+            anything, is of the same shape.
     """
     with ExitStack() as hooks:
         for name in layers:
@@ -80,9 +82,10 @@ def record_activations(network: nn.Module, layer_names: Iterable[str]) -> Iterat
         yield recorded
 
 
-def _hook(name: str, reader: ActivationReader) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _hook(name: str, reader: ActivationReader) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         channels_last = isinstance(module, nn.Linear) and output.dim() > 2
-        reader(name, output.movedim(-1, 1) if channels_last else output)
+        found = reader(name, output.movedim(-1, 1) if channels_last else output)
+        return found.movedim(1, -1) if channels_last and found is not None else found
 
     return hook

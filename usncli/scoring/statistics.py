@@ -21,8 +21,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from usncli.scoring.activations import record_activations
-
 DEAD_SIGNAL = 1e-6
 """A channel is dead where its signal is at most this share of its root mean square: float32 cannot tell it from 0."""
 
@@ -107,14 +105,3 @@ def importance(instability: Tensor, median: Tensor | None = None) -> Tensor:
     scale = torch.where(median > 0, median, torch.ones_like(median))
     finite = torch.where(alive, instability, torch.zeros_like(instability))
     return torch.where(alive, 1 / (1 + finite / scale), torch.zeros_like(instability))
-
-
-__all__ = [
-    "DEAD_SIGNAL",
-    "InstabilityTerms",
-    "importance",
-    "instability",
-    "instability_terms",
-    "normalised_terms",
-    "record_activations",
-]
