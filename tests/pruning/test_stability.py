@@ -6,7 +6,6 @@ from usncli.perturbing.sampling import ThetaSample
 from usncli.pruning.options import LossOptions
 from usncli.pruning.stability import StabilityLoss, stability_losses, terms_of_layers
 from usncli.pruning.wasserstein import Separation
-from usncli.scoring.activations import split_clean
 from usncli.scoring.groups import dependency_groups
 from usncli.scoring.statistics import InstabilityTerms, instability_terms
 from usncli.types import Batch
@@ -120,6 +119,6 @@ def test_layers_worked_on_together_have_the_terms_that_they_have_alone():
     picked = [torch.randn(6, *shape, generator=generator) for shape in shapes]
     thetas = ThetaSample(torch.zeros(2, 1), torch.tensor([0.3, 0.7]), 2.0)
     together = terms_of_layers(picked, 2, thetas)
-    alone = [instability_terms(*split_clean(part, 2), thetas.weights, 2.0) for part in picked]
+    alone = [instability_terms(part.unflatten(0, (2, -1)), thetas.weights, 2.0) for part in picked]
     for found, parts in zip(together, zip(*alone, strict=True), strict=True):
         assert torch.allclose(found, torch.cat(parts))

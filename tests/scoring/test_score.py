@@ -133,7 +133,7 @@ def test_streaming_equals_the_differentiable_formulas_on_recorded_activations() 
         whole(box.perturbation.expand(data.images, theta))
     weights = torch.tensor([5, 8, 5]) / 18
     members = [
-        instability_terms(clean[layer], perturbed[layer].reshape(5, 3, *clean[layer].shape[1:]), weights)
+        instability_terms(torch.cat([clean[layer].unsqueeze(1), perturbed[layer].unflatten(0, (5, 3))], 1), weights)
         for layer in group.layers
     ]
     unbiased = torch.stack([terms.unbiased for terms in members]).mean(0)

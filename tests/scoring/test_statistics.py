@@ -6,27 +6,34 @@ import pytest
 import torch
 
 from usncli.scoring.activations import record_activations, split_clean, with_clean
-from usncli.scoring.statistics import importance, instability, instability_terms
+from usncli.scoring.statistics import InstabilityTerms, importance, instability, instability_terms
+
+
+def terms_of(
+    clean: torch.Tensor, perturbed: torch.Tensor, weights: torch.Tensor, variance_factor: float = 1.0
+) -> InstabilityTerms:
+    """On ``(images, channels, ...)`` and ``(images, samples, channels, ...)``."""
+    return instability_terms(torch.cat([clean.unsqueeze(1), perturbed], dim=1), weights, variance_factor)
 
 
 def test_terms_of_a_hand_computed_channel() -> None:
     z_clean = torch.tensor([[[1.0, 3.0]], [[5.0, 7.0]]])  # two images, one channel, two positions; variance 5
     shifts = torch.tensor([[[1.0, -1.0], [3.0, -3.0]], [[-2.0, 0.0], [2.0, 0.0]]])  # image, theta, position
     z_perturbed = z_clean.unsqueeze(1) + shifts.unsqueeze(2)
-    terms = instability_terms(z_clean, z_perturbed, torch.tensor([0.5, 0.5]))
+    terms = terms_of(z_clean, z_perturbed, torch.tensor([0.5, 0.5]))
     # |E D| = 2, 2, 0, 0 and Var D = 1, 1, 4, 0
     assert terms.signal.item() == pytest.approx(math.sqrt(5))
     assert terms.unbiased.item() == pytest.approx(1 / math.sqrt(5))
     assert terms.smooth.item() == pytest.approx(1.5 / 5)
     assert instability(terms, 2, 3).item() == pytest.approx(2 / 5 + 3 * 0.3)
-    twice = instability_terms(z_clean, z_perturbed, torch.tensor([0.5, 0.5]), variance_factor=2)
+    twice = terms_of(z_clean, z_perturbed, torch.tensor([0.5, 0.5]), variance_factor=2)
     assert twice.smooth.item() == pytest.approx(3 / 5)
 
 
 def test_unequal_weights() -> None:
     z_clean = torch.tensor([[0.0], [2.0]], dtype=torch.float64)
     shifts = torch.tensor([0.0, 4.0], dtype=torch.float64)
-    terms = instability_terms(z_clean, z_clean.unsqueeze(1) + shifts.view(1, 2, 1), torch.tensor([0.75, 0.25]))
+    terms = terms_of(z_clean, z_clean.unsqueeze(1) + shifts.view(1, 2, 1), torch.tensor([0.75, 0.25]))
     assert terms.unbiased.item() == pytest.approx(1)
     assert terms.smooth.item() == pytest.approx(3)
 
@@ -35,7 +42,7 @@ def test_a_dead_channel_is_infinitely_unstable_and_has_a_finite_gradient() -> No
     z_clean = torch.randn(4, 2, 3)
     z_clean[:, 0] = 0.3
     z_clean.requires_grad_()
-    terms = instability_terms(z_clean, z_clean.unsqueeze(1) + 0.1 * torch.randn(4, 5, 2, 3), torch.full((5,), 0.2))
+    terms = terms_of(z_clean, z_clean.unsqueeze(1) + 0.1 * torch.randn(4, 5, 2, 3), torch.full((5,), 0.2))
     values = instability(terms)
     assert terms.signal[0] == terms.unbiased[0] == terms.smooth[0] == 0
     assert values[0] == math.inf
@@ -54,7 +61,7 @@ def test_gradient_of_importance_is_that_of_its_formula() -> None:
     weights = torch.full((5,), 0.2, dtype=torch.float64)
 
     def scores(clean: torch.Tensor, perturbed: torch.Tensor) -> torch.Tensor:
-        return importance(instability(instability_terms(clean, perturbed, weights, 1.25)))
+        return importance(instability(terms_of(clean, perturbed, weights, 1.25)))
 
     assert torch.autograd.gradcheck(scores, (z_clean, z_perturbed))
 
@@ -71,8 +78,8 @@ def test_terms_do_not_depend_on_the_scale_of_a_layer() -> None:
     z_clean, noise = torch.randn(4, 3, 5), torch.randn(4, 6, 3, 5)
     scale = torch.tensor([1e-3, 1.0, 1e4]).view(3, 1)
     weights = torch.full((6,), 1 / 6)
-    plain = instability_terms(z_clean, z_clean.unsqueeze(1) + noise, weights)
-    scaled = instability_terms(scale * z_clean, scale * (z_clean.unsqueeze(1) + noise), weights)
+    plain = terms_of(z_clean, z_clean.unsqueeze(1) + noise, weights)
+    scaled = terms_of(scale * z_clean, scale * (z_clean.unsqueeze(1) + noise), weights)
     torch.testing.assert_close(scaled.unbiased, plain.unbiased)
     torch.testing.assert_close(scaled.smooth, plain.smooth)
 

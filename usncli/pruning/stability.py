@@ -152,7 +152,9 @@ def terms_of_layers(picked: Sequence[Tensor], images: int, thetas: ThetaSample) 
     found: dict[int, tuple[Tensor, ...]] = {}
     for places in alike.values():
         together = torch.cat([picked[place] for place in places], dim=1)
-        terms = instability_terms(*split_clean(together, images), thetas.weights, thetas.variance_factor)
+        terms = instability_terms(
+            together.reshape(images, -1, *together.shape[1:]), thetas.weights, thetas.variance_factor
+        )
         widths = [picked[place].shape[1] for place in places]
         found |= zip(places, zip(*(torch.split(part, widths) for part in terms), strict=True), strict=True)
     parts = zip(*(found[place] for place in range(len(picked))), strict=True)

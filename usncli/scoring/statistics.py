@@ -16,10 +16,11 @@ spread, by up to sqrt(2 Var D / (pi m)); quadrature does not have this error.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 DEAD_SIGNAL = 1e-6
 """A channel is dead where its signal is at most this share of its root mean square: float32 cannot tell it from 0."""
@@ -39,29 +40,75 @@ class InstabilityTerms(NamedTuple):
     signal: Tensor
 
 
-def instability_terms(
-    z_clean: Tensor, z_perturbed: Tensor, weights: Tensor, variance_factor: float = 1.0
-) -> InstabilityTerms:
+def instability_terms(activations: Tensor, weights: Tensor, variance_factor: float = 1.0) -> InstabilityTerms:
     """Return the terms of one layer's channels on one batch of images.
 
     Args:
-        z_clean: ``(images, channels, ...)``, the layer's activations on the images.
-        z_perturbed: ``(images, samples, channels, ...)``, on the perturbed images.
+        activations: ``(images, 1 + samples, channels, ...)``: on each image, then on its perturbed versions.
         weights: ``(samples,)``, of the expectation over theta, summing to 1; see `ThetaSample`.
         variance_factor: see `ThetaSample`.
 
     Returns:
-        Terms with gradients with respect to both activations.
+        Terms with gradients with respect to the activations; these are kept for them, and nothing else of their size.
     """
-    weights = weights.to(z_clean).view(1, -1, *[1] * (z_clean.dim() - 1))
-    shift = z_perturbed - z_clean.unsqueeze(1)
-    mean_shift = (weights * shift).sum(1)
-    variance = (weights * (shift - mean_shift.unsqueeze(1)).square()).sum(1) * variance_factor
-    channels = (0, *range(2, z_clean.dim()))
-    signal_variance = z_clean.var(channels, correction=0)
-    return normalised_terms(
-        mean_shift.abs().mean(channels), variance.mean(channels), z_clean.mean(channels), signal_variance
-    )
+    return normalised_terms(*_Averages.apply(activations, weights.to(activations), variance_factor))
+
+
+class _Averages(torch.autograd.Function):
+    """Averages of |E D| and Var D, and mean and variance of the clean activations, by channel.
+
+    With s_k = z_k - z_0, M = sum_k w_k s_k and N images and positions, the averages of |M| and of
+    V = c sum_k w_k (s_k - M)^2 have, for k > 0, the derivatives
+
+        d|M| / dz_k = w_k sign(M) / N,   dV / dz_k = 2 c w_k (s_k - M) / N
+
+    since sum_k w_k (s_k - M) = 0; and as both depend on differences alone, their derivative by z_0 is minus the sum of
+    those: -sign(M) / N and 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, activations: Tensor, weights: Tensor, variance_factor: float) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(activations, weights)
+        ctx.variance_factor = variance_factor
+        clean, channels = activations[:, 0], (0, *range(2, activations.dim() - 1))
+        mean_shift, deviations = _shifts(activations, weights)
+        variance = _along_samples(weights, activations).mul(deviations.square_()).sum(1)
+        signal_variance, mean = torch.var_mean(clean, channels, correction=0)
+        return mean_shift.abs().mean(channels), variance_factor * variance.mean(channels), mean, signal_variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, by_shift: Tensor, by_variance: Tensor, by_mean: Tensor, by_signal: Tensor
+    ) -> tuple[Tensor, None, None]:
+        activations, weights = ctx.saved_tensors
+        clean: Tensor = activations[:, 0]
+        gradient = torch.empty_like(activations)
+        count = clean.numel() / max(clean.shape[1], 1)
+
+        def spread(values: Tensor) -> Tensor:
+            return values.div(count).view(-1, *[1] * (clean.dim() - 2))
+
+        mean_shift, deviations = _shifts(activations, weights)
+        by_mean_shift = mean_shift.sign_().mul_(spread(by_shift))
+        deviations.mul_(spread(2 * ctx.variance_factor * by_variance)).add_(by_mean_shift.unsqueeze(1))
+        torch.mul(deviations, _along_samples(weights, activations), out=gradient[:, 1:])
+        mean = clean.mean((0, *range(2, clean.dim())), keepdim=True)
+        torch.sub(clean, mean, out=gradient[:, 0])
+        gradient[:, 0].mul_(spread(2 * by_signal)).add_(spread(by_mean)).sub_(by_mean_shift)
+        return gradient, None, None
+
+
+def _along_samples(weights: Tensor, activations: Tensor) -> Tensor:
+    """Shape weights so that they multiply activations ``(images, samples, channels, ...)``."""
+    return weights.view(1, -1, *[1] * (activations.dim() - 2))
+
+
+def _shifts(activations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return E D ``(images, channels, ...)`` and D - E D ``(images, samples, channels, ...)``."""
+    shifts = activations[:, 1:] - activations[:, :1]
+    mean_shift = (_along_samples(weights, activations) * shifts).sum(1)
+    return mean_shift, shifts.sub_(mean_shift.unsqueeze(1))
 
 
 def normalised_terms(mean_shift: Tensor, variance: Tensor, mean: Tensor, signal_variance: Tensor) -> InstabilityTerms:
