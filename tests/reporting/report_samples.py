@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from usncli.certifying.records import CertificationRecord
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.exporting import Comparison, ExportRecord, Provider
+from usncli.gating import EVERY, Gate, Limits, judge
 from usncli.pruning.complexity import Complexity
 from usncli.pruning.options import FinetuneOptions
 from usncli.pruning.record import CutGroup, FinetuneRecord
@@ -133,12 +135,17 @@ RECORDS = {
 }
 
 
-def manifest(command: str, model: str = "ab" * 32, limit: float | None = None) -> dict[str, Any]:
+def gate_of(record: dict[str, Any], limit: float | None) -> Gate | None:
+    limits = Limits() if limit is None else Limits({EVERY: limit})
+    return judge(CertificationRecord.from_record(record), limits, today=date(2026, 11, 22))
+
+
+def manifest(command: str, model: str = "ab" * 32) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "command": command,
         "command_line": ["usn", command, "a model.pt", "--data", "images"],
-        "settings": {"min-certified": {"value": limit, "origin": "flag"}, "seed": {"value": 3, "origin": "default"}},
+        "settings": {"seed": {"value": 3, "origin": "default"}},
         "inputs": {"model": {"location": "a model.pt", "sha256": model}},
         "versions": {"python": "3.11.7", "usncli": "0.1.0"},
         "seed": 3,

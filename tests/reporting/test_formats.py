@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from report_samples import HOSTILE, RECORDS, certify_record, manifest, queries, run_of
+from report_samples import HOSTILE, RECORDS, certify_record, gate_of, manifest, queries, run_of
 
 from usncli.errors import ConfigurationError
 from usncli.reporting.finished_run import FinishedRun
@@ -54,7 +54,9 @@ def test_junit_takes_any_name_and_only_certifications() -> None:
 
 
 def test_markdown_leads_with_the_verdict() -> None:
-    run = FinishedRun("gate", certify_record(queries()[:2]), manifest("certify", limit=1.0))
+    run = FinishedRun(
+        "gate", certify_record(queries()[:2]), manifest("certify"), gate=gate_of(certify_record(queries()[:2]), 1.0)
+    )
     lines = FORMATS["markdown"](run).splitlines()
     assert lines[0] == "## usn certify: gate"
     assert lines[2].startswith("**FAILED: 1 of 2 queries certified")

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 """``package.module:callable``, as the loading stage reads it."""
+
+EVERY = "every"
+"""The key of a limit for every perturbation that has none of its own."""
 
 FormatName = Literal["json", "markdown", "html"]
 GateFormatName = Literal["json", "junit", "markdown", "html"]
@@ -77,6 +80,24 @@ def parse_ramps(value: Any) -> Any:
     return pairs
 
 
+def parse_shares(value: Any) -> Any:
+    """Read ``0.9``, for every perturbation, and ``brightness=0.9`` or ``brightness=0.1=0.9``, for some, into a mapping.
+
+    A number follows the last ``=``; what stands before it is the name of a perturbation or the label of a range.
+    """
+    if isinstance(value, dict):
+        return value
+    items = value if isinstance(value, list | tuple) else [value]
+    shares: dict[str, Any] = {}
+    for item in items:
+        name, _, share = str(item).rpartition("=")
+        name = name.strip() or EVERY
+        if name in shares:
+            raise ValueError(f"expected each limit once, {name} came twice")
+        shares[name] = share.strip()
+    return shares
+
+
 def parse_formats(value: Any) -> Any:
     """Read ``json=report.json`` texts, or a mapping, into a mapping from format to file."""
     if isinstance(value, dict):
@@ -129,6 +150,7 @@ NumberPair = Annotated[tuple[float, float], BeforeValidator(parse_numbers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
 Ramps = Annotated[dict[str, NumberPair], BeforeValidator(parse_ramps)]
+Shares = Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], BeforeValidator(parse_shares)]
 File = Annotated[Path, AfterValidator(rebase)]
 Files = Annotated[tuple[File, ...], BeforeValidator(parse_list)]
 Location = Annotated[str, AfterValidator(rebase_location)]
