@@ -29,7 +29,7 @@ def run(invocation: Invocation[CertifySettings]) -> ExitCode:
     settings = invocation.settings
     refuse_empty_folder(settings.data)
     folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
-    return gate(show_results(folder, settings.format.items(), invocation.consoles), invocation.consoles)
+    return gate(show_results(folder, invocation), invocation.consoles)
 
 
 def gate(run: FinishedRun, consoles: Consoles) -> ExitCode:
