@@ -31,7 +31,7 @@ def run(invocation: Invocation[CertifySettings]) -> ExitCode:
     asked = questions_of(settings)
     folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
     gate = asked.judge(folder)
-    show_results(folder, settings.format.items(), invocation.consoles)
+    show_results(folder, invocation)
     for line in gate.lines if gate else ():
         invocation.consoles.line(line)
     if settings.write_baseline is not None:

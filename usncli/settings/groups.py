@@ -225,7 +225,8 @@ class GateFormatSettings(SettingsGroup):
     format: Annotated[
         GateFormats,
         Option(
-            "Also write the results to a file as json, junit, markdown or html; repeat for more.",
+            "Also write the results to a file as json, junit, sarif, github, markdown or html; repeat for more. "
+            "github=- prints the annotations, for GitHub Actions.",
             metavar="FORMAT=FILE",
             identifies_run=False,
         ),

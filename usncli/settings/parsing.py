@@ -20,7 +20,10 @@ EVERY = "every"
 """The key of a limit for every perturbation that has none of its own."""
 
 FormatName = Literal["json", "markdown", "html"]
-GateFormatName = Literal["json", "junit", "markdown", "html"]
+GateFormatName = Literal["json", "junit", "sarif", "github", "markdown", "html"]
+
+STDOUT = Path("-")
+"""In place of a file: the format's text is printed. Only workflow commands may stand among what else is printed."""
 
 
 class ImageSize(NamedTuple):
@@ -99,9 +102,15 @@ def parse_shares(value: Any) -> Any:
 
 
 def parse_formats(value: Any) -> Any:
-    """Read ``json=report.json`` texts, or a mapping, into a mapping from format to file."""
-    if isinstance(value, dict):
-        return value
+    """Read ``json=report.json`` texts, or a mapping, into a mapping from format to file; ``github=-`` is stdout."""
+    files = value if isinstance(value, dict) else _format_pairs(value)
+    printed = [name for name, path in files.items() if str(path) == str(STDOUT) and name != "github"]
+    if printed:
+        raise ValueError(f"expected a file for {printed[0]}, since only github can be printed (-)")
+    return files
+
+
+def _format_pairs(value: Any) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for item in parse_list(value):
         name, equals, path = str(item).partition("=")
@@ -114,12 +123,12 @@ def parse_formats(value: Any) -> Any:
 
 
 def rebase(path: Path, info: ValidationInfo) -> Path:
-    """Take a relative path that stands in usn.yaml from that file's folder.
+    """Take a relative path that stands in usn.yaml from that file's folder; `STDOUT` is none.
 
     The folder of each field that came from a file is in the validation context, under the field's name.
     """
     folder = (info.context or {}).get(info.field_name)
-    return folder / path if folder is not None else path
+    return folder / path if folder is not None and path != STDOUT else path
 
 
 def rebase_location(location: str, info: ValidationInfo) -> str:

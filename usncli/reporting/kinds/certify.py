@@ -13,6 +13,7 @@ from usncli.reporting.kinds.queries import (
     Query,
     by_perturbation,
     counts,
+    not_certified,
     outcome_words,
     rate,
     scaled_words,
@@ -40,7 +41,7 @@ _STATUS = {
 def tables(record: Record) -> tuple[Table, ...]:
     """Return rates, cost, the largest ranges where they were looked for, and the worst queries."""
     shown = [rates_table(record), cost_table(record), *largest_ranges_tables(record, RANGES_SHOWN)]
-    worst = [query for query in worst_first(record["queries"]) if query["verdict"] != Verdict.CERTIFIED]
+    worst = not_certified(record["queries"])
     if worst:
         title = (
             "Not certified" if len(worst) <= WORST_SHOWN else f"Not certified: the first {WORST_SHOWN} of {len(worst)}"
