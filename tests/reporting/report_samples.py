@@ -193,6 +193,11 @@ def picture(image: str = "images/0001.png") -> Picture:
     )
 
 
+def judged_run(name: str, record: dict[str, Any], limit: float | None) -> FinishedRun:
+    """Return a certification with what the gate says of it."""
+    return FinishedRun(name, record, manifest("certify"), gate=gate_of(record, limit))
+
+
 def run_of(kind: str, **values: Any) -> FinishedRun:
     return FinishedRun(f"run-{kind}", RECORDS[kind](), manifest(kind), **values)
 

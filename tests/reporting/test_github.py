@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from report_samples import HOSTILE, certify_record, manifest, many_queries, queries
+from report_samples import HOSTILE, certify_record, judged_run, manifest, many_queries, queries
 
 from usncli.errors import InputError
 from usncli.reporting.finished_run import FinishedRun
@@ -54,14 +54,14 @@ def test_the_first_line_is_the_verdict_of_the_gate(
     kept: tuple[int, ...], limit: float | None, name: str, title: str
 ) -> None:
     found = tuple(queries()[index] for index in kept)
-    first = commands(FinishedRun("r", certify_record(found), manifest("certify", limit=limit)))[0]
+    first = commands(judged_run("r", certify_record(found), limit))[0]
     assert (first.name, first.properties) == (name, {"title": title})
     assert first.message.splitlines()[0].startswith(f"{sum(query.verdict == 'certified' for query in found)} of")
     assert ("gate" in first.message) == (limit is not None) or "makes this a gate" in first.message
 
 
 def test_then_come_queries_the_worst_first() -> None:
-    found = commands(FinishedRun("r", certify_record(), manifest("certify", limit=0.9)))[1:]
+    found = commands(judged_run("r", certify_record(), 0.9))[1:]
     assert [(told.name, told.properties["title"]) for told in found] == [
         ("error", "usn certify: error"),
         ("error", "usn certify: misclassified"),
@@ -72,7 +72,7 @@ def test_then_come_queries_the_worst_first() -> None:
 
 
 def test_below_an_open_gate_there_are_only_notices() -> None:
-    found = commands(FinishedRun("r", certify_record(queries()[:4]), manifest("certify", limit=0.0)))
+    found = commands(judged_run("r", certify_record(queries()[:4]), 0.0))
     assert {told.name for told in found} == {"notice"}
     assert len(found) == 4
 
@@ -100,7 +100,7 @@ def test_no_name_ends_a_command_or_begins_another() -> None:
 
 
 def test_a_summary_holds_everything_that_is_not_certified_where_it_fits() -> None:
-    few = step_summary(FinishedRun("few", certify_record(), manifest("certify", limit=0.5)))
+    few = step_summary(judged_run("few", certify_record(), 0.5))
     assert "<details>" not in few
     assert few.startswith("## usn certify: few\n\n**FAILED: ")
     text = step_summary(FinishedRun("some", certify_record(many_queries(20)), manifest("certify")))

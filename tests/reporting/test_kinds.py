@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from report_samples import certify_record, finetune_record, gate_of, manifest, queries, run_of
+from report_samples import certify_record, finetune_record, judged_run, queries, run_of
 
 from usncli.reporting.document import Status
 from usncli.reporting.finished_run import FinishedRun
@@ -107,7 +107,7 @@ def test_headline_takes_the_gate_of_the_worst_perturbation(
 ) -> None:
     found = tuple(queries()[index] for index in kept)
     record = certify_record(found)
-    run = FinishedRun("r", record, manifest("certify"), gate=gate_of(record, limit))
+    run = judged_run("r", record, limit)
     said = certify.headline(run)
     assert said.status == status
     assert f"{sum(query.verdict == 'certified' for query in found)} of {len(found)}" in said.text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
-from report_samples import certify_record, manifest, many_queries
+from report_samples import certify_record, judged_run, many_queries
 
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.formats import FORMATS
@@ -20,7 +20,7 @@ IMAGES = 10_000
 
 
 def run_over(images: int) -> FinishedRun:
-    return FinishedRun("many", certify_record(many_queries(images)), manifest("certify", limit=0.9))
+    return judged_run("many", certify_record(many_queries(images)), 0.9)
 
 
 @pytest.fixture(scope="module")

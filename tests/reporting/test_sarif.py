@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from published_schemas import check_sarif
-from report_samples import HOSTILE, certify_record, manifest, queries
+from report_samples import HOSTILE, certify_record, judged_run, manifest, queries
 
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.reporting import sarif
@@ -18,7 +18,8 @@ from usncli.reporting.kinds.queries import LEVELS
 
 
 def written(found: tuple[QueryRecord, ...] | None = None, told: Any = None) -> dict[str, Any]:
-    run = FinishedRun("run", certify_record(found), told or manifest("certify", limit=0.5))
+    run = judged_run("run", certify_record(found), 0.5)
+    run = run if told is None else replace(run, manifest=told)
     (only,) = check_sarif(sarif.to_sarif(run))["runs"]
     return only
 
