@@ -71,7 +71,7 @@ def test_the_run_says_how_the_gate_stands() -> None:
     (told,) = invocation["toolExecutionNotifications"]
     assert told["level"] == "error"
     assert told["message"]["text"].startswith("2 of 6 queries certified")
-    assert "brightness=0.1: gate inconclusive: 1 of 3 certified" in told["message"]["text"]
+    assert "inconclusive: certified rate, brightness=0.1: 1 of 3 certified" in told["message"]["text"]
     assert invocation["commandLine"] == "usn certify 'a model.pt' --data images"
     assert invocation["startTimeUtc"] == "2026-11-21T19:20:00.123Z"
     assert run["automationDetails"]["id"] == "usn/certify/a model.pt/"
