@@ -273,7 +273,10 @@ def test_crossing_values_are_counted() -> None:
     centre = torch.linspace(-1, 1, 40, dtype=torch.float64).reshape(1, *SHAPE)
     for width, expected in ((1e-9, 0), (0.1, 4), (2.0, 40)):
         slope = torch.full((1, 1, *SHAPE), width, dtype=torch.float64)
-        assert int(engine_of(network).crossing_relus(Lines(slope, centre, slope, centre))) == expected
+        engine = engine_of(network)
+        (counts,) = engine.crossing_relus(Lines(slope, centre, slope, centre)).values()
+        assert int(counts) == expected
+        assert engine.relus == {"image": 40}
 
 
 def test_learning_is_forgotten_between_queries() -> None:

@@ -14,6 +14,7 @@ import torch
 from tiny_pipelines import Data, grey_pipeline, linear_of_pixels, one_image
 from torch import fx, nn
 
+from usncli.bounding.method import Engine
 from usncli.certifying import (
     CertificationRecord,
     CertifyOptions,
@@ -134,6 +135,48 @@ def test_unstable_relus_are_those_that_cross() -> None:
     pipeline = grey_pipeline(Steps(), (1, 2), Task.CLASSIFICATION)
     count = unstable_relus(pipeline, torch.tensor([[[[0.197, 0.6]]]]), parse_range("brightness=0.1"))
     assert count == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("engine", [Engine.USN, Engine.LIRPA])
+def test_unstable_relus_are_told_by_layer(engine: Engine) -> None:
+    class TwoLayers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(2, 3), nn.Linear(3, 2)
+            with torch.no_grad():
+                self.first.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+                self.first.bias.copy_(torch.tensor([-0.25, -5.0, -0.25]))
+                self.second.weight.copy_(torch.tensor([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]))
+                self.second.bias.copy_(torch.tensor([1.0, 0.0317]))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.second(torch.relu(self.first(images.flatten(1)))))
+
+    # The first layer's first and third cross at b = 0.053, the second's second at b = 0.0847: each within one of 100
+    # pieces of the wider range, and beyond the narrower one.
+    pipeline = grey_pipeline(TwoLayers(), (1, 2), Task.CLASSIFICATION)
+    shown = one_image(torch.tensor([[[0.197, 0.6]]]), torch.tensor(0))
+    ranges = [parse_range("brightness=0.1"), parse_range("brightness=0.05")]
+    record = certify(pipeline, shown, ranges, CertifyOptions(unstable_images=1, engine=engine))
+    assert [(layer.layer, layer.relus) for layer in record.relu_layers] == [("first", 3), ("second", 2)]
+    first, second = (dict(layer.unstable) for layer in record.relu_layers)
+    assert first == pytest.approx({"brightness=0.1": 0.02, "brightness=0.05": 0.0})
+    assert second == pytest.approx({"brightness=0.1": 0.01, "brightness=0.05": 0.0})
+    assert record.unstable_relus == pytest.approx({"brightness=0.1": 0.03, "brightness=0.05": 0.0})
+    assert record.relus == 5
+
+
+def test_layers_are_named_where_nothing_is_counted() -> None:
+    record = certify(pipeline_of_one_pixel(), data(1), RANGES[:1])
+    assert record.unstable_relus == {}
+    assert all(layer.unstable == {} for layer in record.relu_layers)
+    assert record.relus == sum(layer.relus for layer in record.relu_layers)
+
+
+def test_records_without_layers_are_still_read() -> None:
+    written = certify(pipeline_of_one_pixel(), data(1), RANGES[:1]).to_record()
+    del written["relu_layers"]
+    assert CertificationRecord.from_record(written).relu_layers == ()
 
 
 def test_journal_resumes_and_drops_a_torn_line(tmp_path: Path) -> None:

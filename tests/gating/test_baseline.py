@@ -125,6 +125,13 @@ def test_an_expired_waiver_fails_even_where_it_is_not_needed() -> None:
     assert "1 of 2 waivers expired: 000.png (glare, see ticket 7) on 2026-11-21" in gate.checks[-1].message
 
 
+def test_waivers_travel_with_the_gate() -> None:
+    waivers = (waiver(days=-1), waiver("001.png", perturbation=LABEL))
+    gate = held([C] * 6, [C] * 6, waivers)
+    assert gate.waivers == waivers
+    assert Gate.from_record(json.loads(json.dumps(gate.to_record()))) == gate
+
+
 def test_waivers_that_do_nothing_are_named() -> None:
     gate = held([C], [C], (waiver(), waiver("lost.png")))
     assert gate.notes == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from torch import Tensor, fx
 
 from usncli.bounding.rewriting.activation import Activation
 from usncli.bounding.rewriting.linear_maps import TransposedConvolution, Weighted
+from usncli.bounding.rewriting.origins import layer_of
 from usncli.loading.operations import module_of
 
 
@@ -18,19 +20,19 @@ class Cut(NamedTuple):
 
     Attributes:
         names: the nodes, by name.
-        inside: names of the ReLUs between the cut and the outputs.
+        inside: names of the ReLUs between the cut and the outputs, each with the user's layer that it reads, in order.
         cost: multiply-adds of one pass from the cut to the outputs, for one image.
         held: values that a backward pass holds at once for one row of one image.
         values: values of all nodes between the cut and the outputs, for one image.
-        relus: how many of them are of ReLUs.
+        relus: how many of them are of ReLUs, by the same layers.
     """
 
     names: tuple[str, ...]
-    inside: tuple[str, ...]
+    inside: Mapping[str, str]
     cost: float
     held: int
     values: int
-    relus: int
+    relus: Mapping[str, int]
 
 
 def find_cuts(network: fx.GraphModule, example: Tensor) -> tuple[Cut, ...]:
@@ -57,16 +59,19 @@ def _cut(
     sizes: Mapping[fx.Node, int],
     costs: Mapping[fx.Node, float],
 ) -> Cut:
-    relus = [node for node in after if node in every_relu]
+    relus = {node: layer_of(node.all_input_nodes[0]) for node in after if node in every_relu}
+    by_layer = Counter[str]()
+    for node, layer in relus.items():
+        by_layer[layer] += sizes[node]
     inside = set(after)
     border = {source for node in after for source in node.all_input_nodes if source not in inside}
     return Cut(
         tuple(sorted(node.name for node in border)),
-        tuple(node.name for node in relus),
+        {node.name: layer for node, layer in relus.items()},
         sum(costs[node] for node in after),
         sum(sizes[node] for node in relus) + 3 * max(sizes[node] for node in [*after, *border]),
         sum(sizes[node] for node in after),
-        sum(sizes[node] for node in relus),
+        by_layer,
     )
 
 

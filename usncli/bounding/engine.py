@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -78,13 +79,13 @@ class BoundEngine(Protocol):
     Attributes:
         dtype: of all it is given and returns.
         device: where it works.
-        relus: ReLUs of the network as it is bounded.
+        relus: number of ReLUs of the network as it is bounded, by the user's layer whose values they read, in order.
         pieces_at_once: how many pieces it bounds best in one batch.
     """
 
     dtype: torch.dtype
     device: torch.device
-    relus: int
+    relus: Mapping[str, int]
     pieces_at_once: int
 
     def lower_bounds(self, work: Work) -> Bounded:
@@ -98,6 +99,9 @@ class BoundEngine(Protocol):
         """Begin a new query: what was learned about cost on earlier pieces no longer counts."""
         ...
 
-    def crossing_relus(self, images: Lines) -> Tensor:
-        """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
+    def crossing_relus(self, images: Lines) -> dict[str, Tensor]:
+        """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)`` by layer.
+
+        The layers are those of ``relus``.
+        """
         ...

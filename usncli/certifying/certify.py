@@ -106,9 +106,12 @@ def certify(
         book = None if journal is None else stack.enter_context(Journal(journal, mark))
         run = _Run(problem, data, ranges, options, images * len(ranges), started, book, progress)
         queries = run.answer_all()
-    unstable, relus = count_unstable(problem, data, ranges, options)
-    settings = {**options.to_record(), "ranges": [region.label for region in ranges]}
-    return CertificationRecord(queries, settings, mark, _claim(problem, options), unstable, relus)
+    layers, labels = count_unstable(problem, data, ranges, options), [region.label for region in ranges]
+    counted = labels if options.unstable_images else []
+    unstable = {label: sum(layer.unstable[label] for layer in layers) for label in counted}
+    settings = {**options.to_record(), "ranges": labels}
+    relus = sum(layer.relus for layer in layers)
+    return CertificationRecord(queries, settings, mark, _claim(problem, options), unstable, relus, layers)
 
 
 def _claim(problem: BoundingProblem, options: CertifyOptions) -> str:

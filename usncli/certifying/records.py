@@ -5,12 +5,27 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from usncli.certifying.verdicts import QueryRecord, Verdict
 
 SCHEMA_VERSION = 2
 """Version of `CertificationRecord.to_record`; it grows when a field changes its meaning or goes."""
+
+
+class ReluLayer(NamedTuple):
+    """The ReLUs that read one of the user's layers.
+
+    Attributes:
+        layer: its name.
+        relus: number of them, in the network as it was bounded.
+        unstable: mean number that cross zero within a hundredth of each range, by its label; empty where it was not
+            asked for.
+    """
+
+    layer: str
+    relus: int
+    unstable: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,7 @@ class CertificationRecord:
         unstable_relus: mean number of ReLUs that cross zero within a hundredth of each range, by its label; empty
             where it was not asked for.
         relus: number of ReLUs of the network as it was bounded.
+        relu_layers: both of these by layer, in network order; empty in records of before they were kept.
     """
 
     queries: tuple[QueryRecord, ...]
@@ -33,6 +49,7 @@ class CertificationRecord:
     claim: str
     unstable_relus: Mapping[str, float]
     relus: int
+    relu_layers: tuple[ReluLayer, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -75,6 +92,7 @@ class CertificationRecord:
             "median_passes": self.median_passes,
             "relus": self.relus,
             "unstable_relus": dict(self.unstable_relus),
+            "relu_layers": [layer._asdict() | {"unstable": dict(layer.unstable)} for layer in self.relu_layers],
             "queries": [query.to_record() for query in self.queries],
         }
 
@@ -96,4 +114,5 @@ class CertificationRecord:
             record["claim"],
             record["unstable_relus"],
             record["relus"],
+            tuple(ReluLayer(**layer) for layer in record.get("relu_layers", ())),
         )

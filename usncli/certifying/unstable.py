@@ -1,7 +1,8 @@
-"""How many ReLUs are unstable over small pieces of a range: what makes a network expensive to certify."""
+"""How many ReLUs are unstable over small pieces of a range, and where: what makes a network expensive to certify."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from usncli.bounding.method import Method
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem, make_problem
+from usncli.certifying.records import ReluLayer
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import Boxes, PerturbationRange
 from usncli.types import ImageData
@@ -33,20 +35,37 @@ def unstable_relus(pipeline: Pipeline, images: Tensor, region: PerturbationRange
     Raises:
         UnsupportedOperationError: the network cannot be bounded.
     """
-    return _mean(make_problem(pipeline, CertifyOptions(method=Method.FORWARD)), images, region, pieces)
+    problem = make_problem(pipeline, CertifyOptions(method=Method.FORWARD))
+    return sum(_mean_by_layer(problem, images, region, pieces).values())
 
 
 def count_unstable(
     problem: BoundingProblem, data: ImageData, ranges: Sequence[PerturbationRange], options: CertifyOptions
-) -> tuple[dict[str, float], int]:
-    """Return `unstable_relus` on the first images by range label, and the number of ReLUs there are."""
-    relus = problem.engine.relus
-    if not options.unstable_images:
-        return {}, relus
+) -> tuple[ReluLayer, ...]:
+    """Return the layers whose values ReLUs read, in order, with `unstable_relus` on the first images where asked for.
+
+    Args:
+        problem: what is certified.
+        data: images.
+        ranges: to count under.
+        options: on how many images; on none nothing is counted.
+    """
+    unstable: dict[str, dict[str, float]] = {}
+    if options.unstable_images:
+        unstable = _count(problem, data, ranges, options)
+    return tuple(
+        ReluLayer(layer, relus, {label: found[layer] for label, found in unstable.items()})
+        for layer, relus in problem.engine.relus.items()
+    )
+
+
+def _count(
+    problem: BoundingProblem, data: ImageData, ranges: Sequence[PerturbationRange], options: CertifyOptions
+) -> dict[str, dict[str, float]]:
     forward = make_problem(problem.pipeline, replace(options, method=Method.FORWARD, second_opinion=False))
     images = min(len(data), options.limit or len(data), options.unstable_images)
     chosen = torch.stack([data[index].image for index in range(images)])
-    return {region.label: _mean(forward, chosen, region, PIECES) for region in ranges}, relus
+    return {region.label: _mean_by_layer(forward, chosen, region, PIECES) for region in ranges}
 
 
 def equal_pieces(region: PerturbationRange, pieces: int) -> Boxes:
@@ -59,12 +78,15 @@ def equal_pieces(region: PerturbationRange, pieces: int) -> Boxes:
     return Boxes(lowers, uppers)
 
 
-def _mean(problem: BoundingProblem, images: Tensor, region: PerturbationRange, pieces: int) -> float:
+def _mean_by_layer(
+    problem: BoundingProblem, images: Tensor, region: PerturbationRange, pieces: int
+) -> dict[str, float]:
     boxes = equal_pieces(region, pieces)
-    total = 0
+    totals = Counter[str]()
     for image in images:
         batch = image.unsqueeze(0).to(problem.factor)
         for lower, upper in zip(torch.split(boxes.lower, 16), torch.split(boxes.upper, 16), strict=True):
             lines = region.perturbation.enclosure(batch, Boxes(lower, upper))
-            total += int(problem.engine.crossing_relus(problem.normalised(lines)).sum())
-    return total / (len(images) * len(boxes.lower))
+            for layer, counts in problem.engine.crossing_relus(problem.normalised(lines)).items():
+                totals[layer] += int(counts.sum())
+    return {layer: total / (len(images) * len(boxes.lower)) for layer, total in totals.items()}

@@ -29,11 +29,13 @@ class Gate:
         checks: one for each limit, at least one.
         notes: what else a reader should know, such as how the run differs from the baseline's.
         day: on which it was judged, since waivers expire.
+        waivers: of the baseline, those that have expired too.
     """
 
     checks: tuple[Check, ...]
     notes: tuple[str, ...]
     day: date
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -54,6 +56,7 @@ class Gate:
             "day": self.day.isoformat(),
             "checks": [check.to_record() for check in self.checks],
             "notes": list(self.notes),
+            "waivers": [waiver.model_dump(mode="json") for waiver in self.waivers],
         }
 
     @classmethod
@@ -64,7 +67,8 @@ class Gate:
             KeyError, TypeError, ValueError: the record is not one.
         """
         checks = tuple(Check.from_record(check) for check in record["checks"])
-        return cls(checks, tuple(record["notes"]), date.fromisoformat(record["day"]))
+        waivers = tuple(Waiver.model_validate(waiver) for waiver in record["waivers"])
+        return cls(checks, tuple(record["notes"]), date.fromisoformat(record["day"]), waivers)
 
 
 def judge(
@@ -110,7 +114,7 @@ def judge(
         checks += found
         notes += idle(waivers, record.queries)
     standing = check_waivers(waivers, day)
-    return Gate((*checks, *([standing] if standing else [])), tuple(notes), day)
+    return Gate((*checks, *([standing] if standing else [])), tuple(notes), day, waivers)
 
 
 @dataclass(frozen=True)

@@ -149,14 +149,15 @@ class AffineEngine:
             values = self._bounder.plan.sizes[self._bounder.plan.nodes[-1]]
             return looseness_by_activation(batch, functional.one_hot(outputs, values).to(self._working))
 
-    def crossing_relus(self, images: Lines) -> Tensor:
-        """Return how many activations' inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
+    def crossing_relus(self, images: Lines) -> dict[str, Tensor]:
+        """Return how many activations' inputs have bounds on both sides of 0; see `BoundEngine.crossing_relus`."""
         with torch.no_grad(), plain_products():
             state = Batch(self._bounder, from_lines(images, self._working), 1).state
-        counts = torch.zeros(len(images.lower), dtype=torch.int64, device=self.device)
-        for name in self._bounder.plan.read:
+        nothing = torch.zeros(len(images.lower), dtype=torch.int64, device=self.device)
+        counts = dict.fromkeys(self.relus, nothing)
+        for name, layer in self._bounder.plan.read.items():
             lower, upper = state.intervals[name]
-            counts += flattened((~(lower >= 0) & ~(upper <= 0)), 1).sum(dim=1)
+            counts[layer] = counts[layer] + flattened((~(lower >= 0) & ~(upper <= 0)), 1).sum(dim=1)
         return counts
 
 

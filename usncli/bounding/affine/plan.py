@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import Tensor, fx
 from usncli.bounding.rewriting.activation import Activation
 from usncli.bounding.rewriting.combining import MaximumOverWindows, Product
 from usncli.bounding.rewriting.linear_maps import Convolution, Linear, LinearMap, TransposedConvolution
+from usncli.bounding.rewriting.origins import layer_of
 
 NONLINEAR = (Activation, Product, MaximumOverWindows)
 """What is relaxed."""
@@ -28,8 +30,8 @@ class Plan:
         stops: positions in ``nodes``, falling: before the node there, an activation, a backward pass may stop.
         borders: names of the nodes that the rest of the network reads across some stop, or across a place from which on
             it may be bounded again: before the first reader of what an activation reads.
-        read: names of the nodes that activations read.
-        activations: number of values that activations read.
+        read: names of the nodes that activations read, each with the user's layer that makes it, in order.
+        activations: number of values that activations read, by the same layers.
     """
 
     nodes: tuple[str, ...]
@@ -37,8 +39,8 @@ class Plan:
     costs: Mapping[str, float]
     stops: tuple[int, ...]
     borders: frozenset[str]
-    read: frozenset[str]
-    activations: int
+    read: Mapping[str, str]
+    activations: Mapping[str, int]
 
     def cost(self, target: str, stop: int) -> float:
         """Return the multiply-adds of carrying one row from a target back to before a stop."""
@@ -72,7 +74,10 @@ def make_plan(network: fx.GraphModule, example: Tensor) -> Plan:
         total += _cost(network, node, sizes)
         costs[node.name] = total
     nonlinear = [nodes.index(node) for node in nonlinear_nodes(network)]
-    read = {source for position in nonlinear for source in nodes[position].all_input_nodes}
+    inputs = [source for position in nonlinear for source in nodes[position].all_input_nodes]
+    read, activations = dict.fromkeys(inputs), Counter[str]()
+    for source in inputs:
+        activations[layer_of(source)] += sizes[source.name]
     again = {min(nodes.index(reader) for reader in source.users if reader.op != "output") for source in read}
     stops = tuple(reversed([1, *(position for position in nonlinear if position > 1)]))
     return Plan(
@@ -81,8 +86,8 @@ def make_plan(network: fx.GraphModule, example: Tensor) -> Plan:
         costs,
         stops,
         frozenset(name for place in {*stops, *again} for name in _border(nodes, place)),
-        frozenset(source.name for source in read),
-        sum(sizes[source.name] for position in nonlinear for source in nodes[position].all_input_nodes),
+        {source.name: layer_of(source) for source in read},
+        activations,
     )
 
 

@@ -82,13 +82,16 @@ class LirpaEngine:
         with torch.no_grad(), unoptimised():
             return Bounded(self._lower_bounds(work), split, self._spent)
 
-    def crossing_relus(self, images: Lines) -> Tensor:
-        """Return how many ReLU inputs have bounds on both sides of 0 over each piece, ``(pieces,)``."""
+    def crossing_relus(self, images: Lines) -> dict[str, Tensor]:
+        """Return how many ReLU inputs have bounds on both sides of 0; see `BoundEngine.crossing_relus`."""
         with torch.no_grad(), unoptimised():
             self._propagate(images)
-        counts = torch.zeros(images.lower.shape[0], dtype=torch.int64, device=self.device)
-        for lower, upper in self._relu_bounds().values():
-            counts += ((lower < 0) & (upper > 0)).reshape(len(counts), -1).sum(dim=1)
+        pieces = images.lower.shape[0]
+        counts = dict.fromkeys(self.relus, torch.zeros(pieces, dtype=torch.int64, device=self.device))
+        for relu, layer in self._cuts[-1].inside.items():
+            bounds = self._network[relu].inputs[0]
+            crossing = (bounds.lower < 0) & (bounds.upper > 0)
+            counts[layer] = counts[layer] + crossing.reshape(pieces, -1).sum(dim=1)
         return counts
 
     def _lower_bounds(self, work: Work) -> Tensor:

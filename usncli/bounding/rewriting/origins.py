@@ -9,8 +9,16 @@ from usncli.bounding.rewriting.builder import ADD, SUBTRACT
 from usncli.bounding.rewriting.combining import MaximumOverWindows, Product
 from usncli.bounding.rewriting.linear_maps import ScaleShift
 
+IMAGE = "image"
+"""Stands for the layer where the image itself is read."""
+
 KEEPING = (Activation, MaximumOverWindows, Product, ScaleShift)
 """Layers each channel of whose result comes from the same channel of what they read."""
+
+
+def layer_of(node: fx.Node) -> str:
+    """Return the name of the user's layer that makes a node of a rewritten network; `IMAGE` for its input."""
+    return IMAGE if node.op == "placeholder" else str(node.meta["layer"])
 
 
 def layers_read(network: fx.GraphModule, node: fx.Node) -> tuple[str, ...]:
@@ -30,7 +38,7 @@ def layers_read(network: fx.GraphModule, node: fx.Node) -> tuple[str, ...]:
         if source in seen or source.op == "placeholder":
             continue
         seen.add(source)
-        found[source.meta["layer"]] = None
+        found[layer_of(source)] = None
         layer = network.get_submodule(str(source.target)) if source.op == "call_module" else None
         if source.target in (ADD, SUBTRACT) or isinstance(layer, KEEPING):
             waiting.extend(source.all_input_nodes)
