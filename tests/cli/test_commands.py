@@ -151,7 +151,9 @@ def test_certify_is_judged_again_without_certifying_again(usn, place, monkeypatc
     assert "gate" not in outcome.out
     record = read(Path("run/record.json"))
     assert record["total"] == 12
-    assert {picture["verdict"] for picture in read(Path("run/pictures.json"))["pictures"]} <= {"certified", "falsified"}
+    kept = read(Path("run/pictures.json"))
+    assert {picture["verdict"] for picture in kept["pictures"]} <= {"certified", "falsified"}
+    assert sorted(kept["thumbnails"], key=int) == [str(index) for index in range(6)]
 
     forbid_work(monkeypatch)
     outcome = usn(*words, "--min-certified", "0.5", "--format", "junit=c.xml", "--format", "markdown=c.md")

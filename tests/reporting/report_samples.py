@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ from typing import Any
 import torch
 
 from usncli.certifying.options import CertifyOptions
-from usncli.certifying.records import CertificationRecord
+from usncli.certifying.records import CertificationRecord, ReluLayer
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.exporting import Comparison, ExportRecord, Provider
-from usncli.gating import EVERY, Gate, Limits, judge
+from usncli.gating import EVERY, Gate, Limits, Waiver, baseline_of, judge
+from usncli.gating.baseline import Identity
 from usncli.pruning.complexity import Complexity
 from usncli.pruning.options import FinetuneOptions
 from usncli.pruning.record import CutGroup, FinetuneRecord
 from usncli.reporting.finished_run import FinishedRun
-from usncli.reporting.pictures import Picture, encode
+from usncli.reporting.image_data import encode
+from usncli.reporting.pictures import Picture
 from usncli.scoring.groups import UnprunableGroup
 from usncli.scoring.options import ScoreOptions
 from usncli.scoring.record import GroupScore, ScoreRecord
@@ -107,7 +110,12 @@ def certify_record(
 ) -> dict[str, Any]:
     unstable = {"brightness=0.1": 252.0, "brightness=0.05,contrast=0.8:1.3": 301.5}
     settings = {**CertifyOptions(tau=1.0).to_record(), "ranges": list(unstable)}
-    record = CertificationRecord(queries() if found is None else found, settings, "f" * 64, claim, unstable, 124000)
+    layers = (
+        ReluLayer("blocks.0.norm", 100000, {label: value - 100.5 for label, value in unstable.items()}),
+        ReluLayer("hidden", 24000, dict.fromkeys(unstable, 100.5)),
+    )
+    said = queries() if found is None else found
+    record = CertificationRecord(said, settings, "f" * 64, claim, unstable, 124000, layers)
     return {"kind": "certify", **record.to_record()}
 
 
@@ -196,6 +204,40 @@ def picture(image: str = "images/0001.png") -> Picture:
 def judged_run(name: str, record: dict[str, Any], limit: float | None) -> FinishedRun:
     """Return a certification with what the gate says of it."""
     return FinishedRun(name, record, manifest("certify"), gate=gate_of(record, limit))
+
+
+def compared_run(
+    lost: Sequence[str] = (),
+    missing: Sequence[str] = (),
+    limit: float | None = None,
+    waivers: tuple[Waiver, ...] = (),
+    images: int = 8,
+) -> FinishedRun:
+    """Return a certification of images ``000.png`` and on, held against a baseline that certified all of them.
+
+    Args:
+        lost: images that are falsified now.
+        missing: names that only the baseline has.
+        limit: of the certified rate.
+        waivers: of the baseline.
+        images: how many there are.
+    """
+    label, names = "brightness=0.1", [f"{index:03}.png" for index in range(images)]
+
+    def record(failing: Sequence[str], known: Sequence[str]) -> CertificationRecord:
+        found = (
+            QueryRecord(name, index, label, Verdict.FALSIFIED, -0.5, witness=(0.08,))
+            if name in failing
+            else QueryRecord(name, index, label, Verdict.CERTIFIED, 0.5, certified_fraction=1.0)
+            for index, name in enumerate(known)
+        )
+        return CertificationRecord(tuple(found), {"ranges": [label]}, "f" * 64, "what certified claims", {}, 10)
+
+    told = manifest("certify") | {"identity": {"inputs": {}, "settings": {}, "version": "0.1.0"}}
+    baseline = baseline_of(record((), [*names, *missing]), told, waivers)
+    limits, now = Limits() if limit is None else Limits({EVERY: limit}), record(lost, names)
+    gate = judge(now, limits, baseline, Identity.of_manifest(told), today=date(2026, 11, 22))
+    return FinishedRun("candidate", {"kind": "certify", **now.to_record()}, told, gate=gate)
 
 
 def run_of(kind: str, **values: Any) -> FinishedRun:

@@ -48,7 +48,7 @@ def test_markdown_leads_with_the_verdict() -> None:
     lines = FORMATS["markdown"](run).splitlines()
     assert lines[0] == "## usn certify: gate"
     assert lines[2].startswith("**FAILED: 1 of 2 queries certified")
-    assert "| brightness=0.1 | 1/1 | 100.0% | 0 |" in lines
+    assert "| brightness=0.1 | 1/1 | 100.0% | 2.5-100.0% | 0 |" in lines
     assert "    usn certify 'a model.pt' --data images" in lines
 
 

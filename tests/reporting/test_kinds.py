@@ -11,7 +11,16 @@ from report_samples import certify_record, finetune_record, judged_run, queries,
 from usncli.reporting.document import Status
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds import certify, finetune_prune, score, view_of
-from usncli.reporting.kinds.queries import box_words, outcome_words, short_words, theta_words, worst_first
+from usncli.reporting.kinds.channels import group_channels, importance_table, number_words, removed_table
+from usncli.reporting.kinds.queries import (
+    box_words,
+    cost_words,
+    outcome_words,
+    reach_words,
+    short_words,
+    theta_words,
+    worst_first,
+)
 
 
 def rows_of(shown: Any) -> dict[str, tuple[str, ...]]:
@@ -21,10 +30,10 @@ def rows_of(shown: Any) -> dict[str, tuple[str, ...]]:
 def test_rates_count_every_image() -> None:
     shown = certify.rates_table(certify_record())
     titles = [column.title for column in shown.columns]
-    assert titles == ["perturbation", "certified", "rate", "falsified", "unknown", "wrong", "error"]
+    assert titles == ["perturbation", "certified", "rate", "interval", "falsified", "unknown", "wrong", "error"]
     assert rows_of(shown) == {
-        "brightness=0.1": ("1/3", "33.3%", "0", "1", "0", "1"),
-        "brightness=0.05,contrast=0.8:1.3": ("1/3", "33.3%", "1", "0", "1", "0"),
+        "brightness=0.1": ("1/3", "33.3%", "0.8-90.6%", "0", "1", "0", "1"),
+        "brightness=0.05,contrast=0.8:1.3": ("1/3", "33.3%", "0.8-90.6%", "1", "0", "1", "0"),
     }
 
 
@@ -89,6 +98,70 @@ def test_largest_ranges_are_shown_where_they_were_looked_for() -> None:
         ),
     ]
     assert shown in certify.tables(certify_record(found))
+
+
+def test_what_is_proved_of_a_range_is_said_where_it_is_known() -> None:
+    certified, falsified, unknown, wrong, *_ = certify_record()["queries"]
+    searched = {"certified_scale": 0.5, "falsified_scale": 0.525}
+    assert [reach_words(query) for query in (certified, falsified, unknown, wrong)] == [None] * 4
+    assert reach_words(falsified | searched) == (
+        "certified up to brightness=-0.025:0.025,contrast=0.9:1.15 (50.0% of the range)"
+    )
+    assert reach_words(unknown | searched | {"falsified_scale": None}) == (
+        "certified up to brightness=-0.05:0.05 (50.0% of the range)"
+    )
+    assert reach_words(falsified | searched | {"certified_scale": 0.0, "falsified_scale": None}) == "nothing proved"
+    box = {"certified_lower": [-0.01, 0.9], "certified_upper": [0.02, 1.0]}
+    assert reach_words(falsified | box) == "proved: brightness=-0.01:0.02,contrast=0.9:1"
+
+
+def test_cost_is_told_with_the_margin_where_there_is_one() -> None:
+    certified, *_, crashed, _ = certify_record()["queries"]
+    assert cost_words(certified) == "margin 0.25, 1.5 s"
+    assert cost_words(crashed) == "0 s"
+
+
+def test_pruning_shows_what_was_kept_and_cut() -> None:
+    groups = group_channels(finetune_record())
+    stem, head = groups
+    assert (stem.kept, stem.cut, stem.unclear) == ((0.9, *(0.8,) * 11), (0.1,) * 4, ())
+    assert (head.now, head.kept) == (0, (0.7,) * 64)
+    assert rows_of(importance_table(groups)) == {"stem": ("16", "4", "0.8", "0.1"), "head.0": ("64", "0", "0.7", "-")}
+    assert rows_of(removed_table(groups)) == {"stem": ("1-4",)}
+    titles = [figure.title for figure in finetune_prune.section(run_of("finetune-prune")).figures]
+    assert titles == ["Importance of the channels", "Channels cut, by group", "Training"]
+
+
+def test_a_second_cut_claims_nothing_about_single_importances() -> None:
+    """The record numbers what is gone as the first network did, importances as the second: 4 of 16 were gone before."""
+    record = finetune_record()
+    record["importances"] = {"stem": [0.5] * 12, "head.0": [0.7] * 64, "new": [0.3] * 4}
+    record["cut"][0]["removed"] = [0, 1, 2, 3, 7, 8]
+    record["cut"].append({"name": "gone", "layers": ["gone"], "channels": 4, "removed": [2]})
+    stem, head, new, gone = groups = group_channels(record)
+    assert (stem.earlier, stem.now, stem.kept, stem.cut, stem.unclear) == (4, 2, (), (), (0.5,) * 12)
+    assert (head.kept, new.kept, gone.earlier, gone.now) == ((0.7,) * 64, (0.3,) * 4, 1, 0)
+    shown = importance_table(groups)
+    assert rows_of(shown)["stem"] == ("12", "2", "-", "-")
+    assert "does not say which" in shown.note
+    unmasked = {**record, "importances": {}}
+    assert [(group.name, group.earlier) for group in group_channels(unmasked)] == [
+        ("stem", 0),
+        ("head.0", 0),
+        ("gone", 0),
+    ]
+
+
+def test_an_earlier_cut_alone_leaves_nothing_unclear() -> None:
+    record = finetune_record()
+    record["importances"]["stem"] = [0.5] * 12
+    (stem, _) = group_channels(record)
+    assert (stem.earlier, stem.now, stem.kept, stem.unclear) == (4, 0, (0.5,) * 12, ())
+
+
+def test_numbers_are_told_in_runs() -> None:
+    assert number_words((0, 1, 2, 5, 7, 8)) == "0-2, 5, 7-8"
+    assert number_words(()) == ""
 
 
 @pytest.mark.parametrize(

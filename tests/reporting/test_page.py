@@ -84,7 +84,7 @@ def test_report_of_all_runs_is_one_file_that_loads_nothing(folders: list[Path], 
     page = read(html)
     assert all(address.startswith(("#", "data:")) for address in page.addresses)
     assert not re.search(r"https?://|@import|url\((?!#)", html)
-    assert page.tags.count("svg") == 8  # two of score, two of pruning, two of certify, two of the picture
+    assert page.tags.count("svg") == 10  # two of score, three of pruning, three of certify, two of the picture
     assert "script" not in page.tags
     text = " ".join(" ".join(page.texts).split())
     for number in ("1/3", "33.3%", "252.0", "289,968", "190,233", "+4.3%", "7.60e-06", "87.5%", "off by 3.25 px"):

@@ -90,8 +90,7 @@ def options_of(settings: CertifySettings) -> CertifyOptions:
 def compute(invocation: Invocation[CertifySettings], workspace: Workspace) -> Result:
     """Load and certify, going on after the last query in the journal."""
     from usncli.api import certify
-    from usncli.reporting.counterexamples import take_pictures
-    from usncli.reporting.pictures import PICTURES_NAME, save_pictures
+    from usncli.reporting.counterexamples import keep_pictures
 
     settings = invocation.settings
     options, ranges = options_of(settings), ranges_of(settings)
@@ -99,7 +98,7 @@ def compute(invocation: Invocation[CertifySettings], workspace: Workspace) -> Re
     data = open_images(settings.data, invocation, loaded)
     journal = workspace.folder / JOURNAL_NAME
     record = certify(loaded.pipeline, data, ranges, options, journal=journal, progress=workspace.progress)
-    save_pictures(workspace.folder / PICTURES_NAME, take_pictures(loaded.pipeline, data, ranges, record, options))
+    keep_pictures(workspace.folder, loaded.pipeline, data, ranges, record, options)
     return Result(record.to_record())
 
 

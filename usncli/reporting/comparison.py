@@ -10,8 +10,11 @@ from usncli.files import sha256_of_file
 from usncli.reporting.document import Section
 from usncli.reporting.figure import Figure
 from usncli.reporting.finished_run import FinishedRun
+from usncli.reporting.kinds.curves import rate_curves
 from usncli.reporting.kinds.queries import by_perturbation, rate
-from usncli.reporting.plots import Rate, certified_rates, compared_numbers
+from usncli.reporting.plots import certified_rates, compared_numbers
+from usncli.reporting.rate_plot import rate_against_eps
+from usncli.reporting.rates import Rate, RateCurve
 from usncli.reporting.table import NOTHING, Cell, Column, Table, table
 
 
@@ -27,6 +30,7 @@ class NetworkSummary:
         error: of the task; None where it was not measured.
         error_unit: what the error counts.
         parameters: trained numbers; None where they were not counted.
+        curves: certified rates over eps, where there are several ranges of one perturbation.
     """
 
     name: str
@@ -36,6 +40,7 @@ class NetworkSummary:
     error: float | None = None
     error_unit: str = "px"
     parameters: int | None = None
+    curves: tuple[RateCurve, ...] = ()
 
     @classmethod
     def of(
@@ -57,6 +62,7 @@ class NetworkSummary:
             error,
             error_unit,
             parameters,
+            rate_curves(certification["queries"]),
         )
 
 
@@ -127,12 +133,16 @@ def comparison_table(networks: Sequence[NetworkSummary]) -> Table:
 
 
 def comparison_figures(networks: Sequence[NetworkSummary]) -> tuple[Figure, ...]:
-    """Return certified rates, times and unstable ReLUs as bars."""
+    """Return certified rates, also over eps, errors, times and unstable ReLUs."""
     labels = perturbations(networks)
     nothing = Rate(0, 0)
     rates = {label: [network.rates.get(label, nothing) for network in networks] for label in labels}
     figures = [certified_rates([network.name for network in networks], rates)]
+    figures += curve_figures(networks)
     names = [network.name for network in networks]
+    if any(network.error is not None for network in networks):
+        errors = {"validation data": [network.error for network in networks]}
+        figures.append(compared_numbers("Error", networks[0].error_unit, names, errors))
     seconds = {label: [network.seconds.get(label) for network in networks] for label in labels}
     figures.append(compared_numbers("Certification time", "seconds an image, mean", names, seconds))
     unstable = {label: [network.unstable_relus.get(label) for network in networks] for label in labels}
@@ -140,6 +150,15 @@ def comparison_figures(networks: Sequence[NetworkSummary]) -> tuple[Figure, ...]
         unit = "within a hundredth of the range, mean"
         figures.append(compared_numbers("Unstable ReLUs", unit, names, unstable, ",.0f"))
     return tuple(figures)
+
+
+def curve_figures(networks: Sequence[NetworkSummary]) -> list[Figure]:
+    """Return a figure for each perturbation of which several networks have a curve over the same eps."""
+    by_axis: dict[str, dict[str, RateCurve]] = {}
+    for network in networks:
+        for curve in network.curves:
+            by_axis.setdefault(curve.axis, {})[network.name] = curve
+    return [rate_against_eps(curves) for curves in by_axis.values() if len(curves) > 1]
 
 
 def comparison_section(networks: Sequence[NetworkSummary], text: Sequence[str] = ()) -> Section:

@@ -16,13 +16,24 @@ from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.loading.heatmaps import peaks
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import PerturbationRange
-from usncli.reporting.kinds.queries import theta_words
-from usncli.reporting.pictures import PICTURES_NAME, Picture, Points, encode, save_pictures
+from usncli.reporting.image_data import encode_within
+from usncli.reporting.kinds.queries import WORST_FIRST, theta_words
+from usncli.reporting.pictures import PICTURES_NAME, Picture, Points, fitting, save_pictures
 from usncli.types import ImageData, Sample, Task
 
 PICTURED = (Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.CERTIFIED)
-MOST = 12
-"""Pictures of a run, unless asked for another number."""
+MOST = 60
+"""Counterexamples that are kept of a run."""
+LEAST = 12
+"""Pictures that are kept where there are fewer counterexamples: of what came closest to failing."""
+SIDE, BYTES = 320, 24_000
+"""Longer side and size of each of a picture's two images, at most."""
+ALL_PICTURES = 1_600_000
+"""Characters that the pictures of a run may take in a page."""
+THUMBNAIL_SIDE, THUMBNAIL_BYTES = 96, 3_000
+"""Longer side and size of a thumbnail, at most."""
+ALL_THUMBNAILS = 2_200_000
+"""Characters that the thumbnails of a run may take in a page: enough for 500 images, whatever they show."""
 
 
 def keep_pictures(
@@ -33,9 +44,19 @@ def keep_pictures(
     record: CertificationRecord,
     options: CertifyOptions,
 ) -> Path:
-    """Write `take_pictures` into a run folder, where its page finds them, and return the file's path."""
+    """Write `take_pictures` and `take_thumbnails` into a run folder, where its page finds them; return the file's path.
+
+    Args:
+        folder: of the run.
+        pipeline: what was certified, in evaluation mode.
+        data: the images.
+        ranges: what they were certified against.
+        record: the outcome.
+        options: that it was made with.
+    """
     path = folder / PICTURES_NAME
-    save_pictures(path, take_pictures(pipeline, data, ranges, record, options))
+    pictures = take_pictures(pipeline, data, ranges, record, options)
+    save_pictures(path, pictures, take_thumbnails(data, record))
     return path
 
 
@@ -47,9 +68,7 @@ def take_pictures(
     options: CertifyOptions,
     most: int = MOST,
 ) -> tuple[Picture, ...]:
-    """Show some queries: falsified ones first, then the least margins of the others; at most a few.
-
-    A falsified query is shown at its witness; any other at the point of a grid over its range with the least margin.
+    """Show images clean and perturbed: counterexamples first, each at its witness, others at their least margin.
 
     Args:
         pipeline: what was certified, in evaluation mode.
@@ -57,24 +76,59 @@ def take_pictures(
         ranges: what they were certified against.
         record: the outcome.
         options: that it was made with.
-        most: number of pictures.
+        most: number of pictures; together they take no more than `ALL_PICTURES`.
     """
     by_label = {region.label: region for region in ranges}
-    return tuple(
+    taken = (
         take_picture(pipeline, data, by_label[query.perturbation], query, options)
         for query in choose(record.queries, most)
     )
+    return fitting(taken, lambda picture: picture.size, ALL_PICTURES)
+
+
+def take_thumbnails(data: ImageData, record: CertificationRecord) -> dict[int, str]:
+    """Return small versions of the images by position in the data; where there is no room for all, of the worst ones.
+
+    Images on which a query crashed are left out, since reading them may be what crashed.
+    """
+    worst: dict[int, int] = {}
+    for query in record.queries:
+        worst[query.index] = min(worst.get(query.index, len(WORST_FIRST)), WORST_FIRST.index(query.verdict))
+    readable = [index for index, place in worst.items() if WORST_FIRST[place] != Verdict.ERROR]
+    taken = (
+        (index, encode_within(data[index].image, THUMBNAIL_SIDE, THUMBNAIL_BYTES))
+        for index in sorted(readable, key=lambda index: (worst[index], index))
+    )
+    return dict(fitting(taken, lambda item: len(item[1]), ALL_THUMBNAILS))
 
 
 def choose(queries: Sequence[QueryRecord], most: int) -> tuple[QueryRecord, ...]:
-    """Return the queries to show: by verdict in the order of `PICTURED`, then by margin, each image once at first."""
+    """Return the queries to show: by verdict in the order of `PICTURED`, then by margin, each image once at first.
+
+    A counterexample that several ranges share is shown once. Queries that are not falsified are there only to make up
+    `LEAST`.
+    """
     shown = [query for query in queries if query.verdict in PICTURED]
     shown.sort(key=lambda query: (PICTURED.index(query.verdict), query.margin if query.margin is not None else 0.0))
+    failing = _each_witness_once([query for query in shown if query.verdict == Verdict.FALSIFIED])
+    others = [query for query in shown if query.verdict != Verdict.FALSIFIED]
+    first = _each_image_once_at_first(failing)
+    return (*first, *_each_image_once_at_first(others)[: max(0, LEAST - len(first))])[:most]
+
+
+def _each_witness_once(queries: Sequence[QueryRecord]) -> list[QueryRecord]:
+    found: dict[tuple[int, str], QueryRecord] = {}
+    for query in queries:
+        theta = theta_words(query.perturbation, query.witness) if query.witness else query.perturbation
+        found.setdefault((query.index, theta), query)
+    return list(found.values())
+
+
+def _each_image_once_at_first(queries: Sequence[QueryRecord]) -> list[QueryRecord]:
     first: dict[int, QueryRecord] = {}
-    for query in shown:
+    for query in queries:
         first.setdefault(query.index, query)
-    again = [query for query in shown if first[query.index] is not query]
-    return tuple([*first.values(), *again][:most])
+    return [*first.values(), *(query for query in queries if first[query.index] is not query)]
 
 
 @torch.no_grad()
@@ -96,8 +150,8 @@ def take_picture(
         perturbation=query.perturbation,
         verdict=query.verdict.value,
         theta=theta_words(region.label, theta.tolist()),
-        clean=encode(image[0]),
-        perturbed=encode(perturbed[0]),
+        clean=encode_within(image[0], SIDE, BYTES),
+        perturbed=encode_within(perturbed[0], SIDE, BYTES),
         width=image.shape[3],
         height=image.shape[2],
         reference=reference,

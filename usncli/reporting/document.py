@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from usncli.reporting.figure import Figure
-from usncli.reporting.table import Table, printable
+from usncli.reporting.table import Table
+from usncli.reporting.templating import fill
 
 
 class Status(StrEnum):
@@ -62,6 +62,7 @@ class Section:
         figures: side by side where there is room.
         commands: lines to copy into a shell.
         folded: longer tables, shown when asked for.
+        blocks: what has a form of its own, below the text.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Section:
     figures: tuple[Figure, ...] = ()
     commands: tuple[str, ...] = ()
     folded: tuple[Table, ...] = ()
+    blocks: tuple[Markup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,4 @@ class Page:
 
 def render(page: Page) -> str:
     """Return a page as HTML that loads nothing; every text in it is escaped."""
-    return _template().render(page=page)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("usncli.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment.get_template("page.html.j2")
+    return fill("page.html.j2", page=page)

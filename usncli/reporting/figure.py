@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
@@ -38,7 +38,7 @@ _VARIABLES = {
 }
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.size": 10.0,
+    "font.size": 10.5,
     "svg.fonttype": "none",
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -46,17 +46,17 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "axes.titlesize": 10.0,
+    "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "legend.frameon": False,
-    "legend.fontsize": 9.0,
+    "legend.fontsize": 9.5,
     "path.simplify": True,
 }
-WIDTH = 5.2
+WIDTH = 4.8
 """Inches; so narrow that the text stays readable where a phone shrinks the drawing."""
 
 
@@ -75,6 +75,10 @@ class Figure:
     markup: Markup
     description: str
     note: str = ""
+
+    def with_note(self, note: str) -> Figure:
+        """Return the same drawing with another note."""
+        return replace(self, note=note)
 
 
 def draw(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from usncli.errors import InputError
 from usncli.gating.gate import GATE_FILE, Gate
-from usncli.reporting.pictures import PICTURES_NAME, Picture, read_pictures
+from usncli.reporting.pictures import PICTURES_NAME, KeptPictures, Picture, read_pictures
 
 RECORD_NAME = "record.json"
 MANIFEST_NAME = "manifest.json"
@@ -27,6 +27,7 @@ class FinishedRun:
         gate: what the gate said of it; None where it had no limits.
         pictures: images with what the network sees in them, where the run kept some.
         folder: where it lies; None where there is only a record.
+        thumbnails: small versions of its images, by position in the data, where the run kept some.
     """
 
     name: str
@@ -35,6 +36,7 @@ class FinishedRun:
     pictures: tuple[Picture, ...] = ()
     folder: Path | None = None
     gate: Gate | None = None
+    thumbnails: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -59,14 +61,16 @@ class FinishedRun:
             raise InputError(f"{folder}: expected the folder of a finished run, found no {RECORD_NAME} in it")
         if "kind" not in record:
             raise InputError(f"{folder / RECORD_NAME}: expected a record that says its kind, found none; run it again")
-        pictures = folder / PICTURES_NAME
+        path = folder / PICTURES_NAME
+        kept = read_pictures(path) if path.is_file() else KeptPictures()
         return cls(
             folder.resolve().name,
             record,
             _read_json(folder / MANIFEST_NAME),
-            read_pictures(pictures) if pictures.is_file() else (),
+            kept.pictures,
             folder,
             _read_gate(folder / GATE_FILE),
+            kept.thumbnails,
         )
 
 

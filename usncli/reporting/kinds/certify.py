@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from usncli.certifying.verdicts import Verdict
 from usncli.gating.checks import GateResult
 from usncli.reporting.document import Headline, KeyFigure, Section, Status
+from usncli.reporting.figure import Figure
 from usncli.reporting.finished_run import FinishedRun
+from usncli.reporting.kinds.curves import rate_curves
 from usncli.reporting.kinds.queries import (
     Query,
     by_perturbation,
@@ -18,11 +20,12 @@ from usncli.reporting.kinds.queries import (
     rate,
     scaled_words,
     short_words,
-    worst_first,
 )
 from usncli.reporting.kinds.view import KindView, Record
-from usncli.reporting.pictures import picture_figure
+from usncli.reporting.layer_plots import unstable_by_layer
 from usncli.reporting.plots import times_sorted, verdict_counts
+from usncli.reporting.rate_plot import rate_against_eps
+from usncli.reporting.rates import INTERVAL
 from usncli.reporting.table import Cell, Column, Table, table
 
 WORST_SHOWN = 10
@@ -59,10 +62,14 @@ def rates_table(record: Record) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for label, queries in groups.items():
         of_verdict, certified = counts(queries), rate(queries)
-        rows.append((label, str(certified), certified.share, *(of_verdict[verdict.value] for verdict in found)))
-    columns = [Column("perturbation"), Column("certified", "s"), Column("rate", ".1%")]
+        others = (of_verdict[verdict.value] for verdict in found)
+        rows.append((label, str(certified), certified.share, certified.interval_words, *others))
+    columns = [Column("perturbation"), Column("certified", "s"), Column("rate", ".1%"), Column("interval", "s")]
     columns += [Column("wrong" if verdict == Verdict.MISCLASSIFIED else verdict.value, "d") for verdict in found]
-    note = "A rate counts every image in its denominator; unknown is never certified."
+    note = (
+        "A rate counts every image in its denominator; unknown is never certified. Interval: "
+        f"{INTERVAL} of the rate, if the images were drawn at random."
+    )
     if Verdict.MISCLASSIFIED in found:
         note += " Wrong: already misclassified without perturbation."
     return table("Certified rate", columns, rows, note)
@@ -187,21 +194,32 @@ def key_figures(record: Record) -> tuple[KeyFigure, ...]:
 
 
 def section(run: FinishedRun) -> Section:
-    """Return everything about a certification."""
+    """Return everything about a certification but its images, which `usncli.reporting.gallery` shows."""
     record = run.record
     groups = by_perturbation(record["queries"])
     seconds = {label: [query["seconds"] for query in queries] for label, queries in groups.items()}
-    plots = [verdict_counts({label: counts(queries) for label, queries in groups.items()}), times_sorted(seconds)]
-    pictures = [picture_figure(picture) for picture in run.pictures]
-    every = queries_table("Every image", worst_first(record["queries"]))
-    said = headline(run)
+    plots = [
+        *(rate_against_eps({run.name: curve}) for curve in rate_curves(record["queries"])),
+        verdict_counts({label: counts(queries) for label, queries in groups.items()}),
+        times_sorted(seconds),
+        *unstable_figures(record),
+    ]
     return Section(
         f"Certification: {run.name}",
-        (said.text, str(record["claim"])),
-        (rates_table(record), cost_table(record), *largest_ranges_tables(record)),
-        (*plots, *pictures) if groups else (),
-        folded=(every,),
+        (headline(run).text, str(record["claim"])),
+        (rates_table(record), cost_table(record)),
+        tuple(plots) if groups else (),
     )
+
+
+def unstable_figures(record: Record) -> tuple[Figure, ...]:
+    """Return unstable ReLUs by layer; no figure where they were not counted."""
+    layers = record.get("relu_layers", ())
+    labels = list(record["unstable_relus"])
+    if not layers or not labels:
+        return ()
+    unstable = {label: {layer["layer"]: layer["unstable"][label] for layer in layers} for label in labels}
+    return (unstable_by_layer({layer["layer"]: layer["relus"] for layer in layers}, unstable),)
 
 
 VIEW = KindView(tables, headline, key_figures, section)

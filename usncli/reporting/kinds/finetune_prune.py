@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from usncli.reporting.document import Headline, KeyFigure, Section
+from usncli.reporting.figure import Figure
 from usncli.reporting.finished_run import FinishedRun
+from usncli.reporting.kinds.channels import GroupChannels, group_channels, importance_table, removed_table
 from usncli.reporting.kinds.view import KindView, Record
-from usncli.reporting.plots import channels_by_group, training_history
+from usncli.reporting.layer_plots import channels_by_group, importance_histogram
+from usncli.reporting.plots import training_history
 from usncli.reporting.table import Cell, Column, Table, table
 
 WATCHED = ("loss", "error", "rho")
@@ -16,9 +21,11 @@ MOST_PANELS = 6
 
 def tables(record: Record) -> tuple[Table, ...]:
     """Return before and after, the cut groups, and what could not be cut."""
-    shown = [change_table(record), cut_table(record)]
-    if record["evaluations"]:
-        shown.append(evaluation_table(record))
+    return (change_table(record), cut_table(record), *_other_tables(record))
+
+
+def _other_tables(record: Record) -> tuple[Table, ...]:
+    shown = [evaluation_table(record)] if record["evaluations"] else []
     if record["unprunable"]:
         rows = [(group["name"], group["reason"]) for group in record["unprunable"]]
         shown.append(table("Not prunable", ["layer", "because"], rows))
@@ -28,12 +35,12 @@ def tables(record: Record) -> tuple[Table, ...]:
 def change_table(record: Record) -> Table:
     """Return error, size and cost before and after."""
     before, after = record["complexity_before"], record["complexity_after"]
-    kept = [len(group["removed"]) for group in record["cut"]]
-    channels = sum(group["channels"] for group in record["cut"])
+    groups = group_channels(record)
+    channels = sum(group.channels - group.earlier for group in groups)
     rows: list[tuple[Cell, ...]] = [
         _row("parameters", before["parameters"], after["parameters"], ","),
         _row("multiply-adds an image", before["multiply_adds"], after["multiply_adds"], ","),
-        _row("prunable channels", channels, channels - sum(kept), ","),
+        _row("prunable channels", channels, channels - sum(group.now for group in groups), ","),
     ]
     if record["error_before"] is not None:
         name = f"validation error ({record['error_unit']})"
@@ -100,11 +107,8 @@ def key_figures(record: Record) -> tuple[KeyFigure, ...]:
 def section(run: FinishedRun) -> Section:
     """Return everything about a pruning run."""
     record = run.record
-    figures = []
-    if record["cut"]:
-        before = [group["channels"] for group in record["cut"]]
-        after = [group["channels"] - len(group["removed"]) for group in record["cut"]]
-        figures.append(channels_by_group([group["name"] for group in record["cut"]], before, after))
+    groups = group_channels(record)
+    figures = _channel_figures(groups)
     history = record["history"]
     if history:
         logged = {name for entry in history for name in entry if name != "step"}
@@ -112,7 +116,24 @@ def section(run: FinishedRun) -> Section:
         values = {_panel(name, record): [entry.get(name) for entry in history] for name in names[:MOST_PANELS]}
         figures.append(training_history([entry["step"] for entry in history], values))
     said = headline(run)
-    return Section(f"Pruning: {run.name}", (said.text, *said.details), tables(record), tuple(figures))
+    channels = importance_table(groups) if record["importances"] else cut_table(record)
+    shown = (change_table(record), channels, *_other_tables(record))
+    folded = (removed_table(groups),) if record["cut"] else ()
+    return Section(f"Pruning: {run.name}", (said.text, *said.details), shown, tuple(figures), folded=folded)
+
+
+def _channel_figures(groups: Sequence[GroupChannels]) -> list[Figure]:
+    """Return importances and where channels were cut, as far as either is known."""
+    kept, cut, unclear = (
+        [value for group in groups for value in getattr(group, name)] for name in ("kept", "cut", "unclear")
+    )
+    figures = [importance_histogram(kept, cut, unclear)] if kept or cut or unclear else []
+    if groups:
+        after = [group.channels - len(group.removed) for group in groups]
+        earlier = [group.earlier for group in groups]
+        names = [group.name for group in groups]
+        figures.append(channels_by_group(names, [group.channels for group in groups], after, earlier))
+    return figures
 
 
 def _panel(name: str, record: Record) -> str:

@@ -11,7 +11,7 @@ from usncli.certifying.verdicts import Verdict
 from usncli.errors import ConfigurationError
 from usncli.perturbing import parse_range
 from usncli.reporting.document import Status
-from usncli.reporting.plots import Rate
+from usncli.reporting.rates import Rate
 from usncli.reporting.table import printable
 
 Query = Mapping[str, Any]
@@ -119,6 +119,23 @@ def outcome_words(query: Query) -> str:
         words = f"proved: {proved or 'nothing'} ({_part(query['certified_fraction'])} of the range)"
         return words if query["message"] is None else f"{words}; {query['message']}"
     return "proved for the whole range"
+
+
+def reach_words(query: Query) -> str | None:
+    """Say the largest range around no change that is proved, where that is not told by `outcome_words`."""
+    label, scale = query["perturbation"], query["certified_scale"]
+    if query["verdict"] in (Verdict.MISCLASSIFIED, Verdict.ERROR, Verdict.CERTIFIED):
+        return None
+    if scale is None:
+        proved = box_words(label, query["certified_lower"], query["certified_upper"])
+        return f"proved: {proved}" if proved and query["verdict"] == Verdict.FALSIFIED else None
+    return f"certified up to {scaled_words(label, scale)} ({_part(scale)} of the range)" if scale else "nothing proved"
+
+
+def cost_words(query: Query) -> str:
+    """Say a query's margin, where one is known, and its time."""
+    margin = "" if query["margin"] is None else f"margin {query['margin']:.3g}, "
+    return f"{margin}{query['seconds']:.2g} s"
 
 
 def sentence(query: Query) -> str:

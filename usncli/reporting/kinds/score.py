@@ -8,7 +8,7 @@ from typing import Any
 from usncli.reporting.document import Headline, KeyFigure, Section
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds.view import KindView, Record
-from usncli.reporting.plots import channels_by_group, importance_histogram
+from usncli.reporting.layer_plots import channels_by_group, importance_histogram
 from usncli.reporting.table import Column, Table, table
 from usncli.scoring.stability import STABLE_SHARE, SampleLimit
 
@@ -159,7 +159,7 @@ def section(run: FinishedRun) -> Section:
         gone = set(group["cut"])
         for channel, importance in enumerate(group["importance"]):
             (cut if channel in gone else kept).append(importance)
-    figures = [importance_histogram(kept, cut)] if kept or cut else []
+    figures = [importance_histogram(kept, cut, under=record["perturbation"])] if kept or cut else []
     if record["groups"]:
         before = [len(group["importance"]) for group in record["groups"]]
         after = [size - len(group["cut"]) for size, group in zip(before, record["groups"], strict=True)]
