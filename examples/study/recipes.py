@@ -73,6 +73,12 @@ MAIN: Mapping[str, Recipe] = {
     "ours-macs": Recipe(
         "looseness, our losses, 45% of multiply-adds", Criterion.LOOSENESS, OURS, 0.45, Target.MULTIPLY_ADDS, 0.5
     ),
+    "taylor-macs": Recipe(
+        "taylor, our losses, 45% of multiply-adds", Criterion.TAYLOR, OURS, 0.45, Target.MULTIPLY_ADDS, 0.5
+    ),
+    "random-macs": Recipe(
+        "random, our losses, 45% of multiply-adds", Criterion.RANDOM, OURS, 0.45, Target.MULTIPLY_ADDS, 0.5
+    ),
 }
 """The main comparison, at rho 0.2, with the controls that could refute what is claimed."""
 
