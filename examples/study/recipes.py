@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from usncli.pruning.options import (
+    LOSSES,
     AugmentOptions,
     Criterion,
     FinetuneOptions,
@@ -16,10 +17,10 @@ from usncli.pruning.options import (
 )
 
 STEPS = 600
-NOTHING = {"unbiased_weight": 0.0, "smooth_weight": 0.0, "wasserstein_weight": 0.0}
-SOURCE = {"unbiased_weight": 100.0, "smooth_weight": 100.0, "wasserstein_weight": 0.0}
+NOTHING = {f"{name}_weight": 0.0 for name in LOSSES}
+SOURCE = NOTHING | {"unbiased_weight": 100.0, "smooth_weight": 100.0}
 """The losses that the source states, but for the Wasserstein term."""
-OURS = {"unbiased_weight": 30.0, "smooth_weight": 30.0, "wasserstein_weight": 0.0, "consistency_weight": 5.0}
+OURS = NOTHING | {"unbiased_weight": 30.0, "smooth_weight": 30.0, "consistency_weight": 5.0}
 """Less of these, and consistency, on predictions."""
 
 

@@ -106,7 +106,8 @@ def test_finetune_prune_writes_a_network_that_every_command_takes(usn, place) ->
     outcome = usn(
         "finetune-prune",
         place.network,
-        *("--data", place.images, "--validation", place.images, "--ratio", "0.3", "--out", "pruned"),
+        *("--data", place.images, "--validation", place.images, "--ratio", "0.3", "--target", "channels"),
+        *("--criterion", "usn", "--out", "pruned"),
         *(*BRIEF, *RANGES),
     )
     assert outcome.code == 0, outcome.err
@@ -134,7 +135,7 @@ def test_finetune_prune_writes_a_network_that_every_command_takes(usn, place) ->
 
 
 def test_a_second_pruning_keeps_the_first_numbering(usn, place) -> None:
-    words = ("--data", place.images, *BRIEF, *RANGES, "--ratio", "0.2", "--floor", "0.01")
+    words = ("--data", place.images, *BRIEF, *RANGES, "--target", "channels", "--ratio", "0.2", "--floor", "0.01")
     usn("finetune-prune", place.network, *words, "--out", "one")
     usn("finetune-prune", "one/pruned.safetensors", *words, "--out", "two")
     first, second = (read(Path(name, "record.json"))["cut"] for name in ("one", "two"))

@@ -63,15 +63,15 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     validation: Annotated[
         Location | None, Option("Images that the error is measured on, in the forms of --data.", metavar="DATA")
     ] = None
-    ratio: Annotated[float, Option("Share that is cut, of the target."), Field(ge=0, lt=1)] = 0.2
+    ratio: Annotated[float, Option("Share that is cut, of the target."), Field(ge=0, lt=1)] = 0.45
     target: Annotated[
         Literal["channels", "parameters", "multiply-adds", "unstable-relus"],
         Option("What the ratio is a share of.", metavar="TARGET"),
-    ] = "channels"
+    ] = "multiply-adds"
     criterion: Annotated[
         Literal["usn", "random", "magnitude", "taylor", "batch-norm", "relu-stability", "looseness", "none"],
         Option("How channels are ranked; none cuts nothing.", metavar="CRITERION"),
-    ] = "usn"
+    ] = "taylor"
     exclude: Annotated[
         Texts, Option("Layer, or pattern such as encoder.*, that is left whole; repeat for more.", metavar="LAYER")
     ] = ()
@@ -106,16 +106,16 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     ] = "float32"
     lambda_unbiased: Annotated[
         float, Option("Loss weight of the mean shift of activations under perturbation."), Field(ge=0)
-    ] = 0.1
+    ] = 30.0
     lambda_smooth: Annotated[
         float, Option("Loss weight of the variance of activations under perturbation."), Field(ge=0)
-    ] = 0.1
+    ] = 30.0
     lambda_wasserstein: Annotated[
         float, Option("Loss weight of the distance of importances from two clear clusters."), Field(ge=0)
-    ] = 1.0
+    ] = 0.0
     lambda_consistency: Annotated[
         float, Option("Loss weight of the movement of predictions under perturbation."), Field(ge=0)
-    ] = 0.0
+    ] = 5.0
     wasserstein_target: Annotated[
         Literal["two-point", "concentrated"],
         Option("What importances are pulled towards: over all channels, or in few groups.", metavar="TARGET"),
