@@ -41,7 +41,7 @@ def test_a_finished_run_is_found_again_with_its_record(tmp_path: Path) -> None:
     complete(folder, groups=3)
     run = open_run(folder, IDENTITY)
     assert run.state == RunState.COMPLETE
-    assert run.record() == {"kind": "score", "schema_version": 1, "groups": 3}
+    assert run.record() == {"kind": "score", "groups": 3}
     stored = manifest(folder)
     assert stored["status"] == "complete"
     assert stored["settings"]["ratio"] == {"value": 0.2, "origin": "default"}

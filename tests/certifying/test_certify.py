@@ -1,4 +1,4 @@
-"""Runs: empty ones, misclassified and crashing queries, records, the gate, the journal and a kill."""
+"""Runs: empty ones, misclassified and crashing queries, records, the journal and a kill."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from torch import fx, nn
 from usncli.certifying import (
     CertificationRecord,
     CertifyOptions,
-    GateResult,
     Reference,
     Verdict,
     certify,
     engines,
-    judge,
 )
 from usncli.certifying.journal import Journal
 from usncli.certifying.unstable import unstable_relus
@@ -47,18 +45,11 @@ def data(count: int = 3) -> Data:
     return Data(samples, Task.CLASSIFICATION)
 
 
-def run_record(verdicts: list[Verdict]) -> CertificationRecord:
-    queries = tuple(QueryRecord(str(index), index, "brightness=0.1", verdict) for index, verdict in enumerate(verdicts))
-    return CertificationRecord(queries, {}, "", "", {}, 0)
-
-
 def test_nothing_to_certify() -> None:
     with pytest.raises(NothingToCertifyError, match="image"):
         certify(pipeline_of_one_pixel(), data(0), RANGES)
     with pytest.raises(NothingToCertifyError, match="perturb"):
         certify(pipeline_of_one_pixel(), data(), [])
-    with pytest.raises(NothingToCertifyError):
-        judge(run_record([]), 0.5)
 
 
 def test_a_wrong_label_is_misclassified_and_counts() -> None:
@@ -75,14 +66,13 @@ def test_a_tie_at_the_identity_fails() -> None:
     assert certify(pipeline, tie, RANGES[:1]).queries[0].verdict == Verdict.MISCLASSIFIED
 
 
-def test_a_crash_is_an_error_and_closes_the_gate() -> None:
+def test_a_crash_is_an_error() -> None:
     broken = data()
     broken.samples[1] = Sample(torch.rand(1, 3, 3), torch.tensor(0), "broken.png")
     record = certify(pipeline_of_one_pixel(), broken, RANGES[:1])
     assert [query.verdict for query in record.queries][1] == Verdict.ERROR
     assert record.queries[1].message
     assert record.queries[0].verdict == Verdict.CERTIFIED
-    assert judge(record, 0.0).result == GateResult.INCONCLUSIVE
 
 
 def test_a_rewriting_that_computes_something_else_certifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,33 +117,6 @@ def test_records_read_back() -> None:
 
 def without_times(record: CertificationRecord) -> list[QueryRecord]:
     return [replace(query, seconds=0.0) for query in record.queries]
-
-
-C, F, U, M, E = Verdict.CERTIFIED, Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.MISCLASSIFIED, Verdict.ERROR
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "limit", "result"),
-    [
-        ([C, C, F, F], 0.5, GateResult.PASSED),
-        ([C, F, F, F], 0.5, GateResult.FAILED),
-        ([C, U, F, F], 0.5, GateResult.INCONCLUSIVE),
-        ([C, U, F, F], 0.75, GateResult.FAILED),
-        ([C, C, C, U], 0.75, GateResult.PASSED),
-        ([C, M, M, M], 0.5, GateResult.FAILED),
-        ([C, E, F, F], 0.5, GateResult.INCONCLUSIVE),
-        ([C, C, C, E], 0.5, GateResult.INCONCLUSIVE),
-        ([C] * 7 + [F] * 93, 0.07, GateResult.PASSED),
-    ],
-)
-def test_gate(verdicts: list[Verdict], limit: float, result: GateResult) -> None:
-    assert judge(run_record(verdicts), limit).result == result
-
-
-@pytest.mark.parametrize("limit", [-0.1, 1.1, float("nan")])
-def test_gate_limit(limit: float) -> None:
-    with pytest.raises(ConfigurationError, match="min-certified"):
-        judge(run_record([C]), limit)
 
 
 @pytest.mark.parametrize("setting", [{"tau": 0}, {"seconds": float("nan")}, {"pieces": 0}, {"dtype": "float16"}])

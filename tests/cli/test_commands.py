@@ -156,12 +156,15 @@ def test_certify_is_judged_again_without_certifying_again(usn, place, monkeypatc
 
     forbid_work(monkeypatch)
     outcome = usn(*words, "--min-certified", "0.5", "--format", "junit=c.xml", "--format", "markdown=c.md")
-    assert outcome.out.count("gate ") == 2
+    assert outcome.out.count(": certified rate, ") == 2
+    assert read(Path("run/gate.json"))["result"] in ("passed", "failed")
     assert read(Path("run/manifest.json"))["settings"]["min-certified"] == {
-        "value": 0.5,
+        "value": {"every": 0.5},
         "origin": "flag --min-certified",
     }
     assert read(Path("run/record.json")) == record
+    usn(*words)
+    assert not Path("run/gate.json").exists()  # without limits nothing is judged, and nothing old is left
     assert len(ElementTree.parse("c.xml").findall(".//testcase")) == 12
     assert "brightness=0.01" in Path("c.md").read_text()
 
@@ -172,8 +175,14 @@ def test_a_gate_fails_where_one_perturbation_does(usn, place) -> None:
     ranges = ("--perturb", "brightness=0.000001", "--perturb", "brightness=-1:1")
     outcome = usn(*words, *ranges)
     assert outcome.code == 1, outcome.out
-    assert "brightness=1e-06: gate passed" in outcome.out
-    assert "brightness=1: gate failed" in outcome.out
+    assert "passed: certified rate, brightness=1e-06: " in outcome.out
+    assert "failed: certified rate, brightness=1: " in outcome.out
+    lenient = usn(*words, *ranges, "--min-certified", "brightness=1=0")
+    assert lenient.code == 0, lenient.out
+    assert read(Path(next(Path("usn-runs").glob("certify-*")), "gate.json"))["result"] == "passed"
+    wrong = usn(*words, *ranges, "--min-certified", "gamma=0.5")
+    assert wrong.code == 2
+    assert "brightness=1e-06, brightness=1" in wrong.error_lines[0]
 
 
 def test_export_keeps_the_file_in_its_run_and_writes_it_again_where_it_is_gone(usn, place) -> None:

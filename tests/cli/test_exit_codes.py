@@ -57,7 +57,8 @@ def test_the_codes_are_those_of_the_contract() -> None:
 def test_0_a_gate_that_passes(usn, place) -> None:
     outcome = usn("certify", place.network, "--data", place.images, *NARROW, "--min-certified", "1", "--out", "run")
     assert outcome.code == 0, outcome.err
-    assert "gate passed: 6 of 6 certified (100.0%)" in outcome.out
+    assert "passed: certified rate, brightness=0.001: 6 of 6 certified (100.0%)" in outcome.out
+    assert "gate passed: 1 of 1 checks passed" in outcome.out
     assert manifest(Path("run"))["status"] == "complete"
 
 
@@ -88,7 +89,8 @@ def test_4_a_gate_that_cannot_decide(usn, place) -> None:
     words = ("--perturb", "brightness=0.02", "--seconds", "1e-9", "--min-certified", "1")
     outcome = usn("certify", place.network, "--data", place.images, *words)
     assert outcome.code == 4, outcome.out
-    assert "gate inconclusive: 0 of 6 certified" in outcome.out
+    assert "inconclusive: certified rate, brightness=0.02: 0 of 6 certified" in outcome.out
+    assert "gate inconclusive" in outcome.out
 
 
 def test_5_nothing_to_certify(usn, place, tmp_path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from usncli.certifying.options import CertifyOptions
 from usncli.certifying.records import CertificationRecord
 from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.exporting import Comparison, ExportRecord, Provider
+from usncli.gating import EVERY, Gate, Limits, judge
 from usncli.pruning.complexity import Complexity
 from usncli.pruning.options import FinetuneOptions
 from usncli.pruning.record import CutGroup, FinetuneRecord
@@ -80,7 +84,7 @@ def finetune_record(error_after: float | None = 1.95) -> dict[str, Any]:
         unprunable=(),
         fingerprint="0" * 64,
     )
-    return {"kind": "finetune-prune", "schema_version": 1, **json.loads(json.dumps(record.to_record(), default=str))}
+    return {"kind": "finetune-prune", **json.loads(json.dumps(record.to_record(), default=str))}
 
 
 def queries(image: str = "images/0001.png") -> tuple[QueryRecord, ...]:
@@ -102,7 +106,8 @@ def certify_record(
     found: tuple[QueryRecord, ...] | None = None, claim: str = "what certified claims"
 ) -> dict[str, Any]:
     unstable = {"brightness=0.1": 252.0, "brightness=0.05,contrast=0.8:1.3": 301.5}
-    record = CertificationRecord(queries() if found is None else found, {"tau": 1.0}, "f" * 64, claim, unstable, 124000)
+    settings = {**CertifyOptions(tau=1.0).to_record(), "ranges": list(unstable)}
+    record = CertificationRecord(queries() if found is None else found, settings, "f" * 64, claim, unstable, 124000)
     return {"kind": "certify", **record.to_record()}
 
 
@@ -122,7 +127,7 @@ def export_record() -> dict[str, Any]:
         metadata={"version": "0.1.0", "task": "keypoints"},
         seconds=3.0,
     )
-    return {"kind": "export", "schema_version": 1, **record.to_record()}
+    return {"kind": "export", **record.to_record()}
 
 
 RECORDS = {
@@ -133,12 +138,17 @@ RECORDS = {
 }
 
 
-def manifest(command: str, model: str = "ab" * 32, limit: float | None = None) -> dict[str, Any]:
+def gate_of(record: dict[str, Any], limit: float | None) -> Gate | None:
+    limits = Limits() if limit is None else Limits({EVERY: limit})
+    return judge(CertificationRecord.from_record(record), limits, today=date(2026, 11, 22))
+
+
+def manifest(command: str, model: str = "ab" * 32) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "command": command,
         "command_line": ["usn", command, "a model.pt", "--data", "images"],
-        "settings": {"min-certified": {"value": limit, "origin": "flag"}, "seed": {"value": 3, "origin": "default"}},
+        "settings": {"seed": {"value": 3, "origin": "default"}},
         "inputs": {"model": {"location": "a model.pt", "sha256": model}},
         "versions": {"python": "3.11.7", "usncli": "0.1.0"},
         "seed": 3,
@@ -147,6 +157,23 @@ def manifest(command: str, model: str = "ab" * 32, limit: float | None = None) -
         "start": "2026-11-21T19:20:00.123+00:00",
         "seconds": 93.5,
     }
+
+
+def many_queries(images: int) -> tuple[QueryRecord, ...]:
+    """Two perturbations an image, of all verdicts but certified, with names and numbers that do not compress well."""
+    bright, dark = "brightness=0.1", "contrast=0.8:1.2"
+    found = []
+    for index in range(images):
+        image = f"images/{hashlib.sha256(str(index).encode()).hexdigest()}.png"
+        margin = -(index % 977) / 977
+        found.append(
+            QueryRecord(image, index, bright, Verdict.FALSIFIED, margin, 0.5, 7, 70.0, 0.25, witness=(margin,))
+        )
+        if index % 3:
+            found.append(QueryRecord(image, index, dark, Verdict.UNKNOWN, 0.01, 0.5, 999, 12000.0 + index, 60.0, 0.75))
+        else:
+            found.append(QueryRecord(image, index, dark, Verdict.ERROR, message=f"ValueError: {image}"))
+    return tuple(found)
 
 
 def picture(image: str = "images/0001.png") -> Picture:
@@ -164,6 +191,11 @@ def picture(image: str = "images/0001.png") -> Picture:
         moved=((1.5, 2.0), (4.0, 8.25)),
         tau=1.0,
     )
+
+
+def judged_run(name: str, record: dict[str, Any], limit: float | None) -> FinishedRun:
+    """Return a certification with what the gate says of it."""
+    return FinishedRun(name, record, manifest("certify"), gate=gate_of(record, limit))
 
 
 def run_of(kind: str, **values: Any) -> FinishedRun:

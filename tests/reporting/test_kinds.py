@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from report_samples import certify_record, finetune_record, manifest, queries, run_of
+from report_samples import certify_record, finetune_record, judged_run, queries, run_of
 
-from usncli.certifying.gate import GateResult
 from usncli.reporting.document import Status
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds import certify, finetune_prune, score, view_of
@@ -107,21 +106,12 @@ def test_headline_takes_the_gate_of_the_worst_perturbation(
     kept: tuple[int, ...], limit: float | None, status: Status
 ) -> None:
     found = tuple(queries()[index] for index in kept)
-    run = FinishedRun("r", certify_record(found), manifest("certify", limit=limit))
+    record = certify_record(found)
+    run = judged_run("r", record, limit)
     said = certify.headline(run)
     assert said.status == status
     assert f"{sum(query.verdict == 'certified' for query in found)} of {len(found)}" in said.text
     assert "what certified claims" in said.details
-
-
-def test_gate_is_judged_for_each_perturbation() -> None:
-    found = tuple(queries()[index] for index in (0, 1, 5))
-    run = FinishedRun("r", certify_record(found), manifest("certify", limit=0.6))
-    outcomes = {label: outcome.result for label, outcome in certify.gate_outcomes(run).items()}
-    assert outcomes == {
-        "brightness=0.1": GateResult.PASSED,
-        "brightness=0.05,contrast=0.8:1.3": GateResult.FAILED,
-    }
 
 
 def test_score_lists_channels_by_importance_with_errors() -> None:

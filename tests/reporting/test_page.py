@@ -14,6 +14,7 @@ from report_samples import (
     certify_record,
     export_record,
     finetune_record,
+    gate_of,
     manifest,
     picture,
     queries,
@@ -94,7 +95,9 @@ def test_report_of_all_runs_is_one_file_that_loads_nothing(folders: list[Path], 
 
 
 def test_verdict_comes_first(folders: list[Path]) -> None:
-    run = FinishedRun("r", certify_record(queries()[:2]), manifest("certify", limit=1.0))
+    run = FinishedRun(
+        "r", certify_record(queries()[:2]), manifest("certify"), gate=gate_of(certify_record(queries()[:2]), 1.0)
+    )
     html = render(page_of([run_of("score"), run]))
     assert html.index("1 of 2 queries certified") < html.index("<h2>")
     assert '<section class="headline failed"' in html

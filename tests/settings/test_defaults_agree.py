@@ -24,7 +24,7 @@ from usncli.pruning.options import (
     Target,
     WassersteinTarget,
 )
-from usncli.reporting.formats import FORMATS
+from usncli.reporting.formats import FORMATS, GATE_FORMATS
 from usncli.scoring.options import ScoreOptions
 from usncli.settings import CertifySettings, ExportSettings, FinetunePruneSettings, ScoreSettings
 from usncli.settings.option import bare_type
@@ -82,7 +82,7 @@ def test_preprocessing_defaults() -> None:
 
 def test_formats() -> None:
     assert sorted(get_args(GateFormatName)) == sorted(FORMATS)
-    assert set(get_args(FormatName)) == set(FORMATS) - {"junit"}
+    assert set(get_args(FormatName)) == set(FORMATS) - GATE_FORMATS
 
 
 def test_opsets() -> None:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from usncli.settings import FinetunePruneSettings, ScoreSettings, Source, Sources, named_options, resolve
+from usncli.settings import (
+    CertifySettings,
+    FinetunePruneSettings,
+    ScoreSettings,
+    Source,
+    Sources,
+    named_options,
+    resolve,
+)
 
 REQUIRED = "checkpoint: model.pt\ndata: images\nperturb: brightness=0.1\n"
 
@@ -50,6 +58,12 @@ def test_the_file_is_found_from_a_folder_below_and_its_paths_start_at_it(tmp_pat
     assert result.settings.format == {"json": tmp_path / "out" / "score.json"}
     assert result.settings.out == Path("runs")
     assert result.config == tmp_path / "usn.yaml"
+
+
+def test_stdout_is_no_file_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "usn.yaml").write_text(REQUIRED + "format: {github: '-', sarif: out/a.sarif}")
+    result = resolve(CertifySettings, Sources({}, {}, tmp_path))
+    assert result.settings.format == {"github": Path("-"), "sarif": tmp_path / "out" / "a.sarif"}
 
 
 def test_a_callable_is_no_path(tmp_path: Path) -> None:

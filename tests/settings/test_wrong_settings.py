@@ -46,6 +46,10 @@ FILES = {
     ),
     "size": ("size: 64x", "size: expected WIDTHxHEIGHT or one number of pixels, at least 1, got '64x' (file {path}:4)"),
     "argument without value": ("arch-arg: width", "arch-arg: expected KEY=VALUE, got 'width' (file {path}:4)"),
+    "printed format": (
+        "format: {json: '-'}",
+        "format: expected a file for json, since only github can be printed (-), got {{'json': '-'}} (file {path}:4)",
+    ),
     "unknown format": ("format: {xml: a}", "format: expected one of json"),
     "hash": ("trusted-sha256: abc", "trusted-sha256: expected 64 hexadecimal digits, got 'abc' (file {path}:4)"),
     "nothing": ("ratio:", "ratio: expected a number >= 0 and < 1, got None (file {path}:4)"),

@@ -10,7 +10,7 @@ from typing import Any
 from usncli.certifying.verdicts import QueryRecord, Verdict
 
 SCHEMA_VERSION = 2
-"""Version of `CertificationRecord.to_record`."""
+"""Version of `CertificationRecord.to_record`; it grows when a field changes its meaning or goes."""
 
 
 @dataclass(frozen=True)

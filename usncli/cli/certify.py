@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from usncli.cli.console import Consoles
 from usncli.cli.execution import Command
 from usncli.cli.exit_codes import ExitCode
+from usncli.cli.gating import questions_of
 from usncli.cli.inputs import open_images, open_network, ranges_of
 from usncli.cli.invocation import Invocation
 from usncli.cli.results import show_results
@@ -18,7 +18,7 @@ from usncli.settings import CertifySettings
 
 if TYPE_CHECKING:
     from usncli.certifying.options import CertifyOptions
-    from usncli.reporting.finished_run import FinishedRun
+    from usncli.gating import Gate
 
 JOURNAL_NAME = "journal.jsonl"
 """Finished queries in the run folder."""
@@ -28,25 +28,25 @@ def run(invocation: Invocation[CertifySettings]) -> ExitCode:
     """Certify, print rates and verdicts, and close the gate unless it passes."""
     settings = invocation.settings
     refuse_empty_folder(settings.data)
+    asked = questions_of(settings)
     folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
-    return gate(show_results(folder, settings.format.items(), invocation.consoles), invocation.consoles)
+    gate = asked.judge(folder)
+    show_results(folder, invocation)
+    for line in gate.lines if gate else ():
+        invocation.consoles.line(line)
+    if settings.write_baseline is not None:
+        asked.write_baseline(folder, settings.write_baseline)
+        invocation.consoles.say(f"baseline: {settings.write_baseline}")
+    return _exit_code(gate)
 
 
-def gate(run: FinishedRun, consoles: Consoles) -> ExitCode:
-    """Say how the gate stands for each perturbation, and return the exit code of the worst: one that fails is enough.
+def _exit_code(gate: Gate | None) -> ExitCode:
+    """Return 0 for a gate that passes and where there is none."""
+    from usncli.gating import GateResult
 
-    Without a limit there is no gate, and the exit code is 0.
-    """
-    from usncli.certifying.gate import GateResult
-    from usncli.reporting.kinds.certify import gate_outcomes
-
-    outcomes = gate_outcomes(run)
-    for label, outcome in outcomes.items():
-        consoles.line(f"{label}: {outcome.message}")
-    results = {outcome.result for outcome in outcomes.values()}
-    if GateResult.FAILED in results:
-        return ExitCode.GATE_FAILED
-    return ExitCode.INCONCLUSIVE if results - {GateResult.PASSED} else ExitCode.DONE
+    if gate is None or gate.result == GateResult.PASSED:
+        return ExitCode.DONE
+    return ExitCode.GATE_FAILED if gate.result == GateResult.FAILED else ExitCode.INCONCLUSIVE
 
 
 def refuse_empty_folder(location: str) -> None:

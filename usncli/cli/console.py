@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console, RenderableType
+
+AS_IT_IS: dict[str, Any] = {"soft_wrap": True, "markup": False, "highlight": False, "emoji": False}
+"""How rich prints a text without changing any of it."""
 
 
 def _error_console() -> Console:
@@ -33,18 +37,18 @@ class Consoles:
 
     def line(self, text: str) -> None:
         """Print one line of result, never wrapped or coloured, so that it can be copied and searched."""
-        self.out.print(text, soft_wrap=True, markup=False, highlight=False)
+        self.out.print(text, **AS_IT_IS)
 
     def say(self, message: str) -> None:
         """Print a message, unless asked to be quiet."""
         if not self.quiet:
-            self.err.print(message, soft_wrap=True, markup=False, highlight=False)
+            self.err.print(message, **AS_IT_IS)
 
     def trace(self, text: str) -> None:
         """Print many lines as they are, quiet or not."""
-        self.err.print(text, soft_wrap=True, markup=False, highlight=False)
+        self.err.print(text, **AS_IT_IS)
 
     def error(self, message: str) -> None:
         """Print what went wrong: one line."""
         line = " ".join(message.split())
-        self.err.print(f"error: {line}", style="bold red", soft_wrap=True, markup=False, highlight=False)
+        self.err.print(f"error: {line}", style="bold red", **AS_IT_IS)

@@ -24,7 +24,7 @@ PARITY_IMAGES = 16
 def run(invocation: Invocation[ExportSettings]) -> ExitCode:
     """Export, print what was written and how closely it agrees."""
     folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
-    show_results(folder, invocation.settings.format.items(), invocation.consoles)
+    show_results(folder, invocation)
     return ExitCode.DONE
 
 

@@ -22,7 +22,7 @@ def run(invocation: Invocation[FinetunePruneSettings]) -> ExitCode:
     """Fine-tune and prune; the first process prints what became of the network and where it is."""
     folder = finished_together(invocation, compute)
     if folder is not None:
-        show_results(folder, invocation.settings.format.items(), invocation.consoles)
+        show_results(folder, invocation)
     return ExitCode.DONE
 
 

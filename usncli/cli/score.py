@@ -21,7 +21,7 @@ def run(invocation: Invocation[ScoreSettings]) -> ExitCode:
     from usncli.reporting.kinds.score import warnings
 
     folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
-    finished = show_results(folder, invocation.settings.format.items(), invocation.consoles)
+    finished = show_results(folder, invocation)
     for line in warnings(finished.record):
         invocation.consoles.say(f"warning: {line}")
     return ExitCode.DONE
@@ -50,13 +50,14 @@ def options_of(settings: ScoreSettings) -> ScoreOptions:
 def compute(invocation: Invocation[ScoreSettings], workspace: Workspace) -> Result:
     """Load and score, each range by itself."""
     from usncli.api import score
+    from usncli.scoring.record import SCHEMA_VERSION
 
     settings = invocation.settings
     options, ranges = options_of(settings), ranges_of(settings)
     loaded = open_network(invocation, workspace.device)
     data = open_images(settings.data, invocation, loaded)
     records = score(loaded.pipeline, data, ranges, options, exclude=settings.exclude, progress=workspace.progress)
-    return Result({"scores": [record.to_record() for record in records]})
+    return Result({"schema_version": SCHEMA_VERSION, "scores": [record.to_record() for record in records]})
 
 
 COMMAND = Command(ScoreSettings, run)

@@ -8,6 +8,9 @@ from typing import Any
 
 from usncli.exporting.parity import Comparison
 
+SCHEMA_VERSION = 1
+"""Version of `ExportRecord.to_record`; it grows when a field changes its meaning or goes."""
+
 
 @dataclass(frozen=True)
 class ExportRecord:
@@ -51,6 +54,7 @@ class ExportRecord:
     def to_record(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return {
+            "schema_version": SCHEMA_VERSION,
             "path": self.path,
             "sha256": self.sha256,
             "file_bytes": self.file_bytes,

@@ -11,6 +11,9 @@ from usncli.pruning.complexity import Complexity
 from usncli.pruning.masks import Masks
 from usncli.scoring.groups import DependencyGroup, UnprunableGroup
 
+SCHEMA_VERSION = 1
+"""Version of `FinetuneRecord.to_record`; it grows when a field changes its meaning or goes."""
+
 
 @dataclass(frozen=True)
 class CutGroup:
@@ -109,7 +112,7 @@ class FinetuneRecord:
 
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values; the path as the file's name, since the record travels inside that file."""
-        record = asdict(self) | {"path": self.path.name}
+        record = {"schema_version": SCHEMA_VERSION} | asdict(self) | {"path": self.path.name}
         for name in ("complexity_before", "complexity_after"):
             record[name] = getattr(self, name)._asdict()
         return record

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from usncli.errors import InputError
+from usncli.gating.gate import GATE_FILE, Gate
 from usncli.reporting.pictures import PICTURES_NAME, Picture, read_pictures
 
 RECORD_NAME = "record.json"
@@ -23,6 +24,7 @@ class FinishedRun:
         name: how people tell it from others: the folder's name.
         record: the result, JSON values with ``kind``.
         manifest: command line, settings, inputs, versions; None where there is only a record.
+        gate: what the gate said of it; None where it had no limits.
         pictures: images with what the network sees in them, where the run kept some.
         folder: where it lies; None where there is only a record.
     """
@@ -32,6 +34,7 @@ class FinishedRun:
     manifest: Mapping[str, Any] | None = None
     pictures: tuple[Picture, ...] = ()
     folder: Path | None = None
+    gate: Gate | None = None
 
     @property
     def kind(self) -> str:
@@ -63,7 +66,16 @@ class FinishedRun:
             _read_json(folder / MANIFEST_NAME),
             read_pictures(pictures) if pictures.is_file() else (),
             folder,
+            _read_gate(folder / GATE_FILE),
         )
+
+
+def _read_gate(path: Path) -> Gate | None:
+    record = _read_json(path)
+    try:
+        return None if record is None else Gate.from_record(record)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: expected a gate's record that usn wrote, got {error!r}; certify again") from error
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

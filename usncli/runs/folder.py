@@ -132,7 +132,7 @@ class Finish:
 
     def __call__(self, kind: str, record: Mapping[str, Any], outputs: Sequence[Path] = ()) -> dict[str, Any]:
         """Store the result and return it as it is stored."""
-        stored = {"kind": kind, "schema_version": SCHEMA_VERSION, **record}
+        stored = {"kind": kind, **record}
         write_json_atomically(self._folder / RECORD_NAME, stored)
         self.outputs = tuple(path.resolve() for path in outputs)
         self.done = True

@@ -14,6 +14,7 @@ from usncli.files import write_json_atomically
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+"""Version of manifests; it grows when a field changes its meaning or goes."""
 
 
 class RunStatus(StrEnum):

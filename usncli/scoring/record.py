@@ -12,7 +12,7 @@ from usncli.scoring.selection import Overlap
 from usncli.scoring.stability import SampleLimit, limited_by
 
 SCHEMA_VERSION = 1
-"""Version of `ScoreRecord.to_record`; it grows when a field changes its meaning or goes."""
+"""Version of `ScoreRecord.to_record`, and of several in one file; it grows when a field changes its meaning or goes."""
 
 
 @dataclass(frozen=True)

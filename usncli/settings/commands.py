@@ -12,6 +12,7 @@ from usncli.settings.groups import (
     DEFAULT_RUNS,
     FormatSettings,
     GateFormatSettings,
+    GateSettings,
     InputSettings,
     OutputSettings,
     PerturbationSettings,
@@ -170,17 +171,14 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     ] = False
 
 
-class CertifySettings(CommandSettings, GateFormatSettings, RunSettings, PerturbationSettings, InputSettings):
+class CertifySettings(
+    CommandSettings, GateFormatSettings, GateSettings, RunSettings, PerturbationSettings, InputSettings
+):
     """Settings of ``usn certify``."""
 
     command: ClassVar[str] = "certify"
     group: ClassVar[str] = "Certification"
 
-    min_certified: Annotated[
-        float | None,
-        Option("Gate: least share of images that must be certified, for each perturbation.", identifies_run=False),
-        Field(ge=0, le=1),
-    ] = None
     tau: Annotated[
         float, Option("How far a keypoint, or the peak of a heatmap, may move: pixels of the input."), Field(gt=0)
     ] = 2.0

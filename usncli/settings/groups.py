@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from usncli.settings.option import Option, SettingsGroup
-from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Size, Texts
+from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Shares, Size, Texts
 
 
 class CheckpointSettings(SettingsGroup):
@@ -172,6 +172,51 @@ class FormatSettings(SettingsGroup):
     ] = Field(default_factory=dict)
 
 
+class GateSettings(SettingsGroup):
+    """What must hold for a release to pass."""
+
+    group: ClassVar[str] = "Gate"
+
+    min_certified: Annotated[
+        Shares,
+        Option(
+            "Least share of images that must be certified, for each perturbation; brightness=0.9 for one, "
+            "brightness=0.1=0.9 for one range; repeat for more.",
+            metavar="[PERTURBATION=]SHARE",
+            identifies_run=False,
+            expected="a share from 0 to 1, or PERTURBATION=SHARE",
+        ),
+    ] = Field(default_factory=dict)
+    min_certified_overall: Annotated[
+        float | None,
+        Option("Least share of all images and perturbations together that must be certified.", identifies_run=False),
+        Field(ge=0, le=1),
+    ] = None
+    max_unknown: Annotated[
+        float | None,
+        Option("Largest share of images that may stay undecided, for each perturbation.", identifies_run=False),
+        Field(ge=0, le=1),
+    ] = None
+    baseline: Annotated[
+        File | None,
+        Option("Baseline that this run is held against, with waivers.", metavar="FILE", identifies_run=False),
+    ] = None
+    max_drop: Annotated[
+        float | None,
+        Option("Loss of certified share against the baseline that is let through; else none.", identifies_run=False),
+        Field(ge=0, le=1),
+    ] = None
+    drop_significance: Annotated[
+        float,
+        Option("Largest p-value (McNemar's exact test) with which a larger loss fails.", identifies_run=False),
+        Field(gt=0, lt=1),
+    ] = 0.05
+    write_baseline: Annotated[
+        File | None,
+        Option("Write this run as a baseline; waivers that the file holds stay.", metavar="FILE", identifies_run=False),
+    ] = None
+
+
 class GateFormatSettings(SettingsGroup):
     """Copies of the results of a gate, for CI systems too."""
 
@@ -180,7 +225,8 @@ class GateFormatSettings(SettingsGroup):
     format: Annotated[
         GateFormats,
         Option(
-            "Also write the results to a file as json, junit, markdown or html; repeat for more.",
+            "Also write the results to a file as json, junit, sarif, github, markdown or html; repeat for more. "
+            "github=- prints the annotations, for GitHub Actions.",
             metavar="FORMAT=FILE",
             identifies_run=False,
         ),

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 """``package.module:callable``, as the loading stage reads it."""
 
+EVERY = "every"
+"""The key of a limit for every perturbation that has none of its own."""
+
 FormatName = Literal["json", "markdown", "html"]
-GateFormatName = Literal["json", "junit", "markdown", "html"]
+GateFormatName = Literal["json", "junit", "sarif", "github", "markdown", "html"]
+
+STDOUT = Path("-")
+"""In place of a file: the format's text is printed. Only workflow commands may stand among what else is printed."""
 
 
 class ImageSize(NamedTuple):
@@ -77,10 +83,34 @@ def parse_ramps(value: Any) -> Any:
     return pairs
 
 
-def parse_formats(value: Any) -> Any:
-    """Read ``json=report.json`` texts, or a mapping, into a mapping from format to file."""
+def parse_shares(value: Any) -> Any:
+    """Read ``0.9``, for every perturbation, and ``brightness=0.9`` or ``brightness=0.1=0.9``, for some, into a mapping.
+
+    A number follows the last ``=``; what stands before it is the name of a perturbation or the label of a range.
+    """
     if isinstance(value, dict):
         return value
+    items = value if isinstance(value, list | tuple) else [value]
+    shares: dict[str, Any] = {}
+    for item in items:
+        name, _, share = str(item).rpartition("=")
+        name = name.strip() or EVERY
+        if name in shares:
+            raise ValueError(f"expected each limit once, {name} came twice")
+        shares[name] = share.strip()
+    return shares
+
+
+def parse_formats(value: Any) -> Any:
+    """Read ``json=report.json`` texts, or a mapping, into a mapping from format to file; ``github=-`` is stdout."""
+    files = value if isinstance(value, dict) else _format_pairs(value)
+    printed = [name for name, path in files.items() if str(path) == str(STDOUT) and name != "github"]
+    if printed:
+        raise ValueError(f"expected a file for {printed[0]}, since only github can be printed (-)")
+    return files
+
+
+def _format_pairs(value: Any) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for item in parse_list(value):
         name, equals, path = str(item).partition("=")
@@ -93,12 +123,12 @@ def parse_formats(value: Any) -> Any:
 
 
 def rebase(path: Path, info: ValidationInfo) -> Path:
-    """Take a relative path that stands in usn.yaml from that file's folder.
+    """Take a relative path that stands in usn.yaml from that file's folder; `STDOUT` is none.
 
     The folder of each field that came from a file is in the validation context, under the field's name.
     """
     folder = (info.context or {}).get(info.field_name)
-    return folder / path if folder is not None else path
+    return folder / path if folder is not None and path != STDOUT else path
 
 
 def rebase_location(location: str, info: ValidationInfo) -> str:
@@ -129,6 +159,7 @@ NumberPair = Annotated[tuple[float, float], BeforeValidator(parse_numbers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
 Ramps = Annotated[dict[str, NumberPair], BeforeValidator(parse_ramps)]
+Shares = Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], BeforeValidator(parse_shares)]
 File = Annotated[Path, AfterValidator(rebase)]
 Files = Annotated[tuple[File, ...], BeforeValidator(parse_list)]
 Location = Annotated[str, AfterValidator(rebase_location)]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
-from usncli.certifying.gate import GateOutcome, GateResult, judge
-from usncli.certifying.records import CertificationRecord
 from usncli.certifying.verdicts import Verdict
+from usncli.gating.checks import GateResult
 from usncli.reporting.document import Headline, KeyFigure, Section, Status
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.kinds.queries import (
     Query,
     by_perturbation,
     counts,
+    not_certified,
     outcome_words,
     rate,
     scaled_words,
@@ -42,7 +41,7 @@ _STATUS = {
 def tables(record: Record) -> tuple[Table, ...]:
     """Return rates, cost, the largest ranges where they were looked for, and the worst queries."""
     shown = [rates_table(record), cost_table(record), *largest_ranges_tables(record, RANGES_SHOWN)]
-    worst = [query for query in worst_first(record["queries"]) if query["verdict"] != Verdict.CERTIFIED]
+    worst = not_certified(record["queries"])
     if worst:
         title = (
             "Not certified" if len(worst) <= WORST_SHOWN else f"Not certified: the first {WORST_SHOWN} of {len(worst)}"
@@ -167,26 +166,9 @@ def headline(run: FinishedRun) -> Headline:
     else:
         text = f"{record['certified']} of {record['total']} queries certified"
         text += f": {'; '.join(parts)}." if len(parts) <= 4 else f", over {len(parts)} perturbations."
-    outcomes = gate_outcomes(run)
-    if not outcomes:
+    if run.gate is None:
         return Headline(text, details=("No limit was set: --min-certified makes this a gate.", str(record["claim"])))
-    worst = max(outcomes.values(), key=_rank)
-    lines = [f"{label}: {outcome.message}" for label, outcome in outcomes.items()]
-    return Headline(text, _STATUS[worst.result], (*lines, str(record["claim"])))
-
-
-def gate_outcomes(run: FinishedRun) -> dict[str, GateOutcome]:
-    """Judge each perturbation by the limit that the run was given; empty where it was given none."""
-    limit = _limit(run)
-    if limit is None:
-        return {}
-    whole = CertificationRecord.from_record({name: value for name, value in run.record.items() if name != "kind"})
-    outcomes = {}
-    for label in by_perturbation(run.record["queries"]):
-        queries = tuple(query for query in whole.queries if query.perturbation == label)
-        part = CertificationRecord(queries, whole.settings, whole.fingerprint, whole.claim, {}, whole.relus)
-        outcomes[label] = judge(part, limit)
-    return outcomes
+    return Headline(text, _STATUS[run.gate.result], (*run.gate.lines, str(record["claim"])))
 
 
 def key_figures(record: Record) -> tuple[KeyFigure, ...]:
@@ -220,19 +202,6 @@ def section(run: FinishedRun) -> Section:
         (*plots, *pictures) if groups else (),
         folded=(every,),
     )
-
-
-def _rank(outcome: GateOutcome) -> int:
-    return (GateResult.PASSED, GateResult.INCONCLUSIVE, GateResult.FAILED).index(outcome.result)
-
-
-def _limit(run: FinishedRun) -> float | None:
-    """The limit among the manifest's settings, whatever section its key names."""
-    settings: dict[str, Any] = dict((run.manifest or {}).get("settings", {}))
-    for key, entry in settings.items():
-        if key.replace("-", "_").rpartition(".")[2] == "min_certified" and entry["value"] is not None:
-            return float(entry["value"])
-    return None
 
 
 VIEW = KindView(tables, headline, key_figures, section)

@@ -10,11 +10,29 @@ from usncli.certifying.scaling import ScaledRange
 from usncli.certifying.verdicts import Verdict
 from usncli.errors import ConfigurationError
 from usncli.perturbing import parse_range
+from usncli.reporting.document import Status
 from usncli.reporting.plots import Rate
+from usncli.reporting.table import printable
 
 Query = Mapping[str, Any]
 
 WORST_FIRST = (Verdict.ERROR, Verdict.MISCLASSIFIED, Verdict.FALSIFIED, Verdict.UNKNOWN, Verdict.CERTIFIED)
+
+LEVELS: Mapping[Verdict, str] = {
+    Verdict.ERROR: "error",
+    Verdict.MISCLASSIFIED: "error",
+    Verdict.FALSIFIED: "error",
+    Verdict.UNKNOWN: "warning",
+}
+"""How grave what is not certified is, in SARIF's words: an error is wrong for certain."""
+
+GATE_LEVELS: Mapping[Status, str] = {
+    Status.PASSED: "note",
+    Status.INFORMATION: "note",
+    Status.INCONCLUSIVE: "warning",
+    Status.FAILED: "error",
+}
+"""How grave it is how a gate stands, in the same words."""
 
 
 def by_perturbation(queries: Sequence[Query]) -> dict[str, list[Query]]:
@@ -39,6 +57,11 @@ def worst_first(queries: Sequence[Query]) -> list[Query]:
     """Return queries with crashes first and certified ones last; the least margin first among equals."""
     order = {verdict.value: place for place, verdict in enumerate(WORST_FIRST)}
     return sorted(queries, key=lambda query: (order[query["verdict"]], _margin(query)))
+
+
+def not_certified(queries: Sequence[Query]) -> list[Query]:
+    """Return the queries that are not certified, in the order of `worst_first`."""
+    return worst_first([query for query in queries if query["verdict"] != Verdict.CERTIFIED])
 
 
 def parameters(label: str) -> tuple[str, ...]:
@@ -96,6 +119,11 @@ def outcome_words(query: Query) -> str:
         words = f"proved: {proved or 'nothing'} ({_part(query['certified_fraction'])} of the range)"
         return words if query["message"] is None else f"{words}; {query['message']}"
     return "proved for the whole range"
+
+
+def sentence(query: Query) -> str:
+    """Say image, perturbation, verdict and outcome in one line, printable characters only."""
+    return printable(f"{query['image']}: {query['verdict']} under {query['perturbation']}: {outcome_words(query)}")
 
 
 def short_words(query: Query) -> str | None:
