@@ -10,8 +10,10 @@ from pydantic import Field
 
 from usncli.settings.groups import (
     DEFAULT_RUNS,
+    CheckpointSettings,
     FormatSettings,
     GateFormatSettings,
+    ImageSettings,
     InputSettings,
     OutputSettings,
     PerturbationSettings,
@@ -32,6 +34,18 @@ class CommandSettings(SettingsGroup):
 
 
 CommandType = TypeVar("CommandType", bound=CommandSettings)
+
+
+class InitSettings(CommandSettings, OutputSettings, ImageSettings, CheckpointSettings):
+    """Settings of ``usn init``."""
+
+    command: ClassVar[str] = "init"
+    group: ClassVar[str] = "Data"
+
+    data: Annotated[
+        Location | None,
+        Option("Images to look at, in the forms that every command takes; the file names them.", metavar="DATA"),
+    ] = None
 
 
 class ScoreSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
@@ -270,6 +284,7 @@ class DoctorSettings(CommandSettings, OutputSettings):
 COMMANDS: dict[str, type[CommandSettings]] = {
     model.command: model
     for model in (
+        InitSettings,
         ScoreSettings,
         FinetunePruneSettings,
         CertifySettings,

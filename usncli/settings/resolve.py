@@ -13,7 +13,7 @@ from usncli.errors import ConfigurationError
 from usncli.settings.commands import COMMANDS, CommandSettings, CommandType
 from usncli.settings.configuration_file import find_configuration_file, read_configuration_file
 from usncli.settings.environment import CONFIG_VARIABLE, environment_given
-from usncli.settings.messages import explain
+from usncli.settings.messages import explain, is_missing
 from usncli.settings.option import named_options
 from usncli.settings.origin import Given, Origin, Resolved, Source
 
@@ -89,7 +89,7 @@ def refuse_wrong_values(settings_type: type[CommandSettings], given: Mapping[str
     try:
         _validate(settings_type, given)
     except ValidationError as error:
-        if any(detail["type"] != "missing" for detail in error.errors()):
+        if not all(is_missing(details) for details in error.errors()):
             raise ConfigurationError(explain(error, named_options(settings_type), given)) from None
 
 

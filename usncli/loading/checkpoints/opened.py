@@ -1,6 +1,6 @@
 """From a file to a captured network, in steps: looked at, loaded as a module where it is one, captured.
 
-`usncli.loading.checkpoint` goes through all of them; who has yet to find out which images a network takes stops between.
+`usncli.loading.checkpoint` goes through all of them; who does not know the images of a network yet stops between.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from usncli.errors import InputError, UnsupportedOperationError
 from usncli.files import sha256_of_file
 from usncli.loading.capture import capture
 from usncli.loading.checkpoints.architecture import build_architecture
-from usncli.loading.checkpoints.exported_program import load_exported_program
+from usncli.loading.checkpoints.exported_program import input_sizes, load_exported_program
 from usncli.loading.checkpoints.kinds import CheckpointKind, Container, container_of
 from usncli.loading.checkpoints.pickled import read_pickle
 from usncli.loading.checkpoints.settings_in_file import StoredSettings, settings_in_onnx
@@ -110,6 +110,30 @@ def open_checkpoint(source: CheckpointSource) -> OpenedCheckpoint:
             source, container, sha256, stored=settings_in_onnx(source.path, read_metadata(source.path))
         )
     return OpenedCheckpoint(source, container, sha256)
+
+
+def stated_input_sizes(opened: OpenedCheckpoint) -> tuple[int | None, int | None, int | None]:
+    """Return channels, height and width of the images that a graph takes; None where it takes any.
+
+    Args:
+        opened: an exported program or an ONNX file.
+
+    Raises:
+        InputError: the file is damaged, or does not take images.
+        UnsupportedOperationError: the network holds an operation that cannot be captured.
+    """
+    path = opened.source.path
+    if opened.container == Container.ONNX:
+        from usncli.loading.checkpoints import onnx_network
+
+        sizes = onnx_network.input_sizes(path)
+    else:
+        sizes = input_sizes(path)
+    if len(sizes) != 3:
+        shape = " x ".join(["batch", *("any" if size is None else str(size) for size in sizes)])
+        raise InputError(f"{path}: takes {shape}; expected images, batch x channels x height x width")
+    channels, height, width = sizes
+    return channels, height, width
 
 
 def read_content(opened: OpenedCheckpoint) -> Any:
