@@ -20,7 +20,6 @@ from safetensors.torch import save_file
 from tiny_network import SIDE, seeded
 from torch import nn
 
-from usncli.errors import ConfigurationError
 from usncli.settings import COMMANDS, Sources, collect, refuse_wrong_values
 from usncli.settings.json_schema import SCHEMA_FILE, json_schema
 
@@ -291,9 +290,11 @@ def test_no_checkpoint_no_file(usn: Usn) -> None:
     assert not Path("usn.yaml").exists()
 
 
-def test_a_broken_usn_yaml_is_not_overwritten_either(usn: Usn, files: dict[str, Path]) -> None:
-    Path("usn.yaml").write_text("nonsense: 3\n")
-    assert usn("init", files["usn"]).code == 2
-    assert Path("usn.yaml").read_text() == "nonsense: 3\n"
-    with pytest.raises(ConfigurationError):
-        check_settings("nonsense: 3\n")
+def test_a_usn_yaml_in_a_folder_above_is_about_another_checkpoint(usn: Usn, files: dict[str, Path]) -> None:
+    Path("../usn.yaml").write_text("colour: grey\nnonsense: 3\n")
+    assert usn("init", files["onnx"]).code == 0
+    assert written()["colour"] == "rgb"
+    Path("usn.yaml").unlink()
+    Path("mine.yaml").write_text("task: keypoints\n")
+    assert usn("init", files["onnx"], "--config", "mine.yaml").code == 0
+    assert written()["task"] == "keypoints"

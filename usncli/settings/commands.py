@@ -28,9 +28,11 @@ class CommandSettings(SettingsGroup):
 
     Attributes:
         command: the command's name, which is also its section in usn.yaml.
+        searches_file: whether the nearest usn.yaml is looked for; one that is named is read by every command.
     """
 
     command: ClassVar[str]
+    searches_file: ClassVar[bool] = True
 
 
 CommandType = TypeVar("CommandType", bound=CommandSettings)
@@ -41,6 +43,7 @@ class InitSettings(CommandSettings, OutputSettings, ImageSettings, CheckpointSet
 
     command: ClassVar[str] = "init"
     group: ClassVar[str] = "Data"
+    searches_file: ClassVar[bool] = False  # one in a folder above is about another checkpoint
 
     data: Annotated[
         Location | None,

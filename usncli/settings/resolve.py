@@ -58,7 +58,7 @@ def collect(settings_type: type[CommandSettings], sources: Sources) -> tuple[dic
     options = named_options(settings_type)
     known = {command: list(model.model_fields) for command, model in COMMANDS.items()}
     given: dict[str, Given] = {}
-    config = _configuration_path(sources)
+    config = _configuration_path(settings_type, sources)
     if config is not None:
         given |= read_configuration_file(config, known).given(settings_type.command, options)
     given |= environment_given(sources.environment, options, [name for names in known.values() for name in names])
@@ -98,9 +98,9 @@ def _validate(settings_type: type[CommandType], given: Mapping[str, Given]) -> C
     return settings_type.model_validate({name: value.value for name, value in given.items()}, context=folders)
 
 
-def _configuration_path(sources: Sources) -> Path | None:
+def _configuration_path(settings_type: type[CommandSettings], sources: Sources) -> Path | None:
     if sources.config is not None:
         return sources.config
     if variable := sources.environment.get(CONFIG_VARIABLE):
         return Path(variable)
-    return find_configuration_file(sources.directory)
+    return find_configuration_file(sources.directory) if settings_type.searches_file else None
