@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = tuple(f"commands/{name}.md" for name in command_names())
 NAVIGATION: dict[str, tuple[str, ...]] = {
     "Start": ("installation.md", "tutorial.md", "faq.md"),
-    "Guides": ("ci.md", "training.md", "sample-size.md", "extending.md"),
-    "Reference": ("configuration.md", *COMMANDS),
+    "Guides": ("ci.md", "gate.md", "training.md", "sample-size.md", "extending.md"),
+    "Reference": ("configuration.md", "formats.md", *COMMANDS),
     "How it works": ("method.md", "certification.md", "bounding.md", "architecture.md"),
     "Figures": ("results.md", "benchmarks.md"),
     "Examples": ("examples/digits/README.md", "examples/fly/README.md", "examples/study/README.md"),

@@ -89,7 +89,7 @@ def test_every_line_has_a_reason_and_the_schema_is_there(usn: Usn, files: dict[s
     assert "# 6 images of 8x8, 2 classes (dark, light)\n" in text
     assert "# every operation of the network can be certified\n" in text
     assert "tau" not in text
-    assert "\n  # min-certified: 0.9  # Gate: least share" in text
+    assert "\n  # min-certified: 0.9" in text
     assert max(map(len, text.splitlines())) <= 120 + len(str(place.images))
 
 

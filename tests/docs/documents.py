@@ -86,6 +86,8 @@ def shell_texts() -> Iterator[tuple[str, str]]:
     """Yield all shell text of the documentation and of the files for CI, with where it stands."""
     for place, block in blocks("sh", "bash", "console"):
         yield place, console_text(block)
+    for place, block in blocks("yaml"):
+        yield from ((place, item) for item in texts_of(yaml.safe_load(block.code)) if "usn " in item)
     for path in [*CI_FILES, ROOT / ".pre-commit-hooks.yaml"]:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".sh":
