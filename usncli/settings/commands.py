@@ -10,9 +10,11 @@ from pydantic import Field
 
 from usncli.settings.groups import (
     DEFAULT_RUNS,
+    CheckpointSettings,
     FormatSettings,
     GateFormatSettings,
     GateSettings,
+    ImageSettings,
     InputSettings,
     OutputSettings,
     PerturbationSettings,
@@ -27,12 +29,27 @@ class CommandSettings(SettingsGroup):
 
     Attributes:
         command: the command's name, which is also its section in usn.yaml.
+        searches_file: whether the nearest usn.yaml is looked for; one that is named is read by every command.
     """
 
     command: ClassVar[str]
+    searches_file: ClassVar[bool] = True
 
 
 CommandType = TypeVar("CommandType", bound=CommandSettings)
+
+
+class InitSettings(CommandSettings, OutputSettings, ImageSettings, CheckpointSettings):
+    """Settings of ``usn init``."""
+
+    command: ClassVar[str] = "init"
+    group: ClassVar[str] = "Data"
+    searches_file: ClassVar[bool] = False  # one in a folder above is about another checkpoint
+
+    data: Annotated[
+        Location | None,
+        Option("Images to look at, in the forms that every command takes; the file names them.", metavar="DATA"),
+    ] = None
 
 
 class ScoreSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
@@ -268,6 +285,7 @@ class DoctorSettings(CommandSettings, OutputSettings):
 COMMANDS: dict[str, type[CommandSettings]] = {
     model.command: model
     for model in (
+        InitSettings,
         ScoreSettings,
         FinetunePruneSettings,
         CertifySettings,
