@@ -19,6 +19,8 @@ from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- tables: written by examples/study/{script} -->", "<!-- end of tables -->"
+FINAL = (("unbiased", 3), ("smooth", 1))
+"""Losses that are told as they were at the end of a run, and with how many digits."""
 SWEPT = "fly-cnn7"
 """The subject of the sweep."""
 Record = Mapping[str, Any]
@@ -169,10 +171,13 @@ def separation_table(records: Records) -> str:
     rows = []
     for ratio, weight, own in sweep(records):
         parts = [separation(item["importances"]) for item in own]
-        rows.append([f"{ratio:g}", weight, *(spread(values) for values in zip(*parts, strict=True))])
+        last = [item["history"][-1] for item in own]
+        losses = [spread((1000 * entry[name] for entry in last), digits) for name, digits in FINAL]
+        rows.append([f"{ratio:g}", weight, *(spread(values) for values in zip(*parts, strict=True)), *losses])
     if not rows:
         return ""
     header = ["rho", "lambda_W", "mean importance, kept", "cut", "gap", "W1 to target"]
+    header += [f"1000 x {name} at the end" for name, _ in FINAL]
     return f"### {SWEPT}: importances as channels were last judged\n\n{table(header, rows)}"
 
 
