@@ -108,9 +108,11 @@ def test_export_on_a_tensor(captured: usncli.Pipeline, images: Tensor, tmp_path:
 
 
 def test_finetune_prune_on_a_torch_data_set(captured: usncli.Pipeline, tmp_path: Path) -> None:
-    from usncli.pruning.options import OptimiserOptions
+    from usncli.pruning.options import OptimiserOptions, Target
 
-    options = usncli.FinetuneOptions(ratio=0.3, optimiser=OptimiserOptions(steps=2, batch_size=2))
+    options = usncli.FinetuneOptions(
+        ratio=0.3, target=Target.CHANNELS, optimiser=OptimiserOptions(steps=2, batch_size=2)
+    )
     record = usncli.finetune_prune(captured, Labelled(), RANGE, tmp_path, options, validation=Labelled())
     assert record.rho == pytest.approx(0.3)
     smaller = usncli.load_network(record.path).pipeline

@@ -17,11 +17,12 @@ ALLOWED: dict[str, set[str]] = {
     "zoo": ROOT | {"loading"},
     "settings": ROOT,
     "runs": ROOT,
+    "drafting": ROOT | {"loading", "bounding", "settings"},
     **{stage: ROOT | set(STAGES[:index]) for index, stage in enumerate(STAGES)},
     "adapting": ROOT | set(STAGES),
     "api": ROOT | set(STAGES) | {"adapting"},
     "demo": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api"},
-    "cli": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api", "demo"},
+    "cli": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api", "demo", "drafting"},
     "__init__": ROOT | set(STAGES) | {"api"},
     "__main__": {"cli"},
 }

@@ -18,6 +18,10 @@ class InputError(UsnError):
     """A checkpoint, image, label or argument is not what was asked for (exit code 2)."""
 
 
+class UntrustedFileError(InputError):
+    """Loading a file would run code from it, and nobody said that it is trusted (exit code 2)."""
+
+
 class ConfigurationError(UsnError):
     """A setting is unknown, missing or out of range (exit code 2)."""
 

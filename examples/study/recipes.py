@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from usncli.pruning.options import (
+    LOSSES,
     AugmentOptions,
     Criterion,
     FinetuneOptions,
@@ -16,10 +17,10 @@ from usncli.pruning.options import (
 )
 
 STEPS = 600
-NOTHING = {"unbiased_weight": 0.0, "smooth_weight": 0.0, "wasserstein_weight": 0.0}
-SOURCE = {"unbiased_weight": 100.0, "smooth_weight": 100.0, "wasserstein_weight": 0.0}
+NOTHING = {f"{name}_weight": 0.0 for name in LOSSES}
+SOURCE = NOTHING | {"unbiased_weight": 100.0, "smooth_weight": 100.0}
 """The losses that the source states, but for the Wasserstein term."""
-OURS = {"unbiased_weight": 30.0, "smooth_weight": 30.0, "wasserstein_weight": 0.0, "consistency_weight": 5.0}
+OURS = NOTHING | {"unbiased_weight": 30.0, "smooth_weight": 30.0, "consistency_weight": 5.0}
 """Less of these, and consistency, on predictions."""
 
 
@@ -72,6 +73,12 @@ MAIN: Mapping[str, Recipe] = {
     "ours": Recipe("looseness, our losses", Criterion.LOOSENESS, OURS),
     "ours-macs": Recipe(
         "looseness, our losses, 45% of multiply-adds", Criterion.LOOSENESS, OURS, 0.45, Target.MULTIPLY_ADDS, 0.5
+    ),
+    "taylor-macs": Recipe(
+        "taylor, our losses, 45% of multiply-adds", Criterion.TAYLOR, OURS, 0.45, Target.MULTIPLY_ADDS, 0.5
+    ),
+    "random-macs": Recipe(
+        "random, our losses, 45% of multiply-adds", Criterion.RANDOM, OURS, 0.45, Target.MULTIPLY_ADDS, 0.5
     ),
 }
 """The main comparison, at rho 0.2, with the controls that could refute what is claimed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- tables: written by examples/study/{script} -->", "<!-- end of tables -->"
+FINAL = (("unbiased", 3), ("smooth", 1))
+"""Losses that are told as they were at the end of a run, and with how many digits."""
 SWEPT = "fly-cnn7"
 """The subject of the sweep."""
 Record = Mapping[str, Any]
@@ -168,10 +171,13 @@ def separation_table(records: Records) -> str:
     rows = []
     for ratio, weight, own in sweep(records):
         parts = [separation(item["importances"]) for item in own]
-        rows.append([f"{ratio:g}", weight, *(spread(values) for values in zip(*parts, strict=True))])
+        last = [item["history"][-1] for item in own]
+        losses = [spread((1000 * entry[name] for entry in last), digits) for name, digits in FINAL]
+        rows.append([f"{ratio:g}", weight, *(spread(values) for values in zip(*parts, strict=True)), *losses])
     if not rows:
         return ""
     header = ["rho", "lambda_W", "mean importance, kept", "cut", "gap", "W1 to target"]
+    header += [f"1000 x {name} at the end" for name, _ in FINAL]
     return f"### {SWEPT}: importances as channels were last judged\n\n{table(header, rows)}"
 
 
@@ -205,18 +211,25 @@ def plot_rates(records: Records, path: Path) -> None:
     subjects = [subject for subject in SUBJECTS.values() if (subject.name, "dense") in records]
     if not subjects:
         return
-    figure, axes = plt.subplots(1, len(subjects), figsize=(4.2 * len(subjects), 4), squeeze=False)
-    for place, subject in zip(axes[0], subjects, strict=True):
-        for recipe in MAIN:
+    columns = min(3, len(subjects))
+    rows = math.ceil(len(subjects) / columns)
+    size = (4.2 * columns, 3.4 * rows + 1.2)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for place in axes.flat[len(subjects) :]:
+        place.set_visible(False)
+    for place, subject in zip(axes.flat, subjects, strict=False):
+        for number, recipe in enumerate(MAIN):
             own = records.get((subject.name, recipe), ())
             points = [(record["error"], 100 * hardest_rate(record, subject)) for record in own]
             if points:
-                place.plot(*zip(*points, strict=True), "o", label=RECIPES[recipe].title)
+                look = {"color": plt.get_cmap("tab20")(number), "marker": "os^D"[number % 4], "linestyle": "none"}
+                place.plot(*zip(*points, strict=True), label=RECIPES[recipe].title, **look)
         place.set(title=subject.name, xlabel="error, px", ylim=(-3, 103))
-    axes[0][0].set_ylabel("certified at the hardest ranges, %")
-    axes[0][-1].legend(fontsize=6)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    for place in axes[:, 0]:
+        place.set_ylabel("certified at the hardest ranges, %")
+    known = {label: line for place in axes.flat for line, label in zip(*place.get_legend_handles_labels(), strict=True)}
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.savefig(path, dpi=100)
     plt.close(figure)
 
 

@@ -200,7 +200,10 @@ CASES: dict[str, Case] = {
     "ramp of a loss backwards": (lambda b: b.prune("--loss-ramp", "smooth=1,0"), "loss_ramp: expected 0 <= start"),
     "patience without evaluations": (lambda b: b.prune("--patience", 3), "choose best error or certified"),
     "best without validation": (lambda b: b.prune("--best", "error"), "give --validation"),
-    "ratio beyond the floor": (lambda b: b.prune("--ratio", 0.6), "ratio: expected at most 0.5"),
+    "ratio beyond the floor": (
+        lambda b: b.prune("--target", "channels", "--ratio", 0.6),
+        "ratio: expected at most 0.5",
+    ),
     "ratio of parameters beyond the floor": (
         lambda b: b.prune("--target", "parameters", "--ratio", 0.95),
         "of the parameters, since floor 0.5 keeps",

@@ -32,6 +32,7 @@ def record(recipe: str, seed: int, verdicts: list[str], passes: list[float], err
         "queries": ranges,
         "easy_queries": {"brightness=0.05": queries},
         "importances": {"kept": [0.9, 0.7], "cut": [0.2]},
+        "history": [{"unbiased": 1.0, "smooth": 1.0}, {"unbiased": 0.0002, "smooth": 0.004}],
     }
 
 
@@ -74,7 +75,7 @@ def test_the_sweep_takes_its_first_column_from_the_main_comparison(load_study: L
     assert "| 0.2 | 0 | 1 | 2.00 | 1.0 | 1.0 | 1.0 | 1.0 |" in text
     assert "| 0.2 | adaptive | 1 |" in text
     # kept 0.9 and 0.7, cut 0.2; from 1, 1 and 0 they are 0.1, 0.3 and 0.2 away
-    assert "| 0.2 | 0 | 0.80 | 0.20 | 0.60 | 0.20 |" in text
+    assert "| 0.2 | 0 | 0.80 | 0.20 | 0.60 | 0.20 | 0.200 | 4.0 |" in text
     assert (tmp_path / "results-importance.png").stat().st_size > 1000
 
 

@@ -10,7 +10,15 @@ from usncli.perturbing import parse_range
 from usncli.pruning.finetune import finetune_prune
 from usncli.pruning.fitting import fit
 from usncli.pruning.launching import joined_processes
-from usncli.pruning.options import FinetuneOptions, LossOptions, MaskOptions, Optimiser, OptimiserOptions
+from usncli.pruning.options import (
+    Criterion,
+    FinetuneOptions,
+    LossOptions,
+    MaskOptions,
+    Optimiser,
+    OptimiserOptions,
+    Target,
+)
 
 RANGES = [parse_range("brightness=0.1"), parse_range("contrast=0.2")]
 FIT = OptimiserOptions(steps=6, batch_size=15, learning_rate=3e-3, optimiser=Optimiser.SGD)  # 8 images, and 7
@@ -20,8 +28,10 @@ STOP = 9
 def make_options(ratio=0.3):
     return FinetuneOptions(
         ratio=ratio,
+        target=Target.CHANNELS,
+        criterion=Criterion.USN,
         optimiser=OptimiserOptions(steps=20, batch_size=16, learning_rate=1e-2, optimiser=Optimiser.SGD),
-        losses=LossOptions(wasserstein_weight=0.1),
+        losses=LossOptions(0.1, 0.1, 0.1, 0.0),
         masks=MaskOptions(rescore=4, scoring_images=16),
     )
 

@@ -38,8 +38,10 @@ CONTRAST = parse_range("contrast=0.2")
 def make_options(**changes):
     chosen = {
         "ratio": 0.3,
+        "target": Target.CHANNELS,
+        "criterion": Criterion.USN,
         "optimiser": OptimiserOptions(steps=20, batch_size=16, learning_rate=1e-2),
-        "losses": LossOptions(wasserstein_weight=0.1),
+        "losses": LossOptions(0.1, 0.1, 0.1, 0.0),
         "masks": MaskOptions(rescore=4, scoring_images=16),
     }
     return FinetuneOptions(**chosen | changes)
@@ -156,7 +158,7 @@ def test_a_run_with_means_evaluations_and_another_target_resumes_to_the_same_bit
 ):
     options = make_options(
         target=target,
-        losses=LossOptions(wasserstein_weight=0.1, wasserstein_limit=0.01, ramps={"wasserstein": (0.1, 0.7)}),
+        losses=LossOptions(0.1, 0.1, 0.1, 0.0, wasserstein_limit=0.01, ramps={"wasserstein": (0.1, 0.7)}),
         augment=AugmentOptions(rotation=20, shift=0.1),
         masks=MaskOptions(rescore=2, scoring_images=16, score_momentum=0.8, schedule=Schedule.LINEAR),
         best=BestOptions(Best.ERROR, every=0.1, patience=patience),

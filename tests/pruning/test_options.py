@@ -56,15 +56,15 @@ def test_wrong_options_say_what_was_expected(name):
 
 def test_a_ratio_beyond_the_floor_is_refused():
     with pytest.raises(ConfigurationError, match=r"ratio: expected at most 0\.5, .* lower the ratio or the floor"):
-        FinetuneOptions(ratio=0.6)
-    assert FinetuneOptions(ratio=0.6, masks=MaskOptions(floor=0.4)).ratio == 0.6
-    assert FinetuneOptions(ratio=0.5).ratio == 0.5
+        FinetuneOptions(ratio=0.6, target=Target.CHANNELS)
+    assert FinetuneOptions(ratio=0.6, target=Target.CHANNELS, masks=MaskOptions(floor=0.4)).ratio == 0.6
+    assert FinetuneOptions(ratio=0.5, target=Target.CHANNELS).ratio == 0.5
     assert FinetuneOptions(ratio=0.6, target=Target.PARAMETERS).ratio == 0.6  # half of the channels may take more
 
 
 def test_options_are_plain_values_as_a_record():
     record = FinetuneOptions(ratio=0.3).to_record()
-    assert json.loads(json.dumps(record))["criterion"] == "usn"
+    assert json.loads(json.dumps(record))["criterion"] == "taylor"
     assert record["masks"]["ramp"] == (0.05, 0.5)
 
 

@@ -79,7 +79,7 @@ def test_a_ratio_that_floors_forbid_is_refused_before_training(pipeline, groups,
 
 
 def test_less_than_was_asked_for_is_told(groups):
-    quantity, options = ChannelQuantity(groups), FinetuneOptions(ratio=0.25)
+    quantity, options = ChannelQuantity(groups), FinetuneOptions(ratio=0.25, target=Target.CHANNELS)
     assert shortfall(options, quantity, 4 / 14) == ""
     assert shortfall(options, quantity, 3 / 14) == (
         "expected 0.25 of the channels to go, got 0.214: floor 0.5 keeps that share of every group; "

@@ -52,7 +52,7 @@ def test_a_ramp_grows_evenly_and_one_without_length_is_a_step():
 
 
 def test_weights_without_a_ramp_are_whole_and_others_grow():
-    options = LossOptions(0.3, 0.7, 10.0, ramps={"smooth": (0.0, 0.5), "wasserstein": (0.5, 1.0)})
+    options = LossOptions(0.3, 0.7, 10.0, 0.0, ramps={"smooth": (0.0, 0.5), "wasserstein": (0.5, 1.0)})
     weights = {"unbiased": 0.3, "smooth": 0.7, "wasserstein": 10.0, "consistency": 5.0, "perturbed": 0.0}
     assert loss_weights(LossOptions(0.3, 0.7, 10.0, 5.0), 0, 10) == weights
     rest = {"unbiased": 0.3, "consistency": 0.0, "perturbed": 0.0}

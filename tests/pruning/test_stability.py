@@ -3,18 +3,21 @@ import torch
 
 from usncli.perturbing import parse_range
 from usncli.perturbing.sampling import ThetaSample
-from usncli.pruning.options import LossOptions
+from usncli.pruning.options import LOSSES, LossOptions
 from usncli.pruning.stability import StabilityLoss, stability_losses, terms_of_layers
 from usncli.pruning.wasserstein import Separation
 from usncli.scoring.groups import dependency_groups
 from usncli.scoring.statistics import InstabilityTerms, instability_terms
 from usncli.types import Batch
 
+WEIGHTS = [f"{name}_weight" for name in LOSSES]
+
 
 def make_loss(pipeline, seed=0, ranges=("brightness=0.1", "contrast=0.2"), **weights):
     groups = dependency_groups(pipeline.network, torch.zeros(2, 1, 8, 8))
     parsed = tuple(parse_range(text) for text in ranges)
-    return StabilityLoss(pipeline, groups, parsed, LossOptions(**weights), Separation((6, 8), 0.2), seed, 100)
+    chosen = LossOptions(**dict.fromkeys(WEIGHTS, 0.0) | weights)
+    return StabilityLoss(pipeline, groups, parsed, chosen, Separation((6, 8), 0.2), seed, 100)
 
 
 def batch_of(dots, count=16):

@@ -18,7 +18,7 @@ from usncli.exporting import Comparison, ExportRecord, Provider
 from usncli.gating import EVERY, Gate, Limits, Waiver, baseline_of, judge
 from usncli.gating.baseline import Identity
 from usncli.pruning.complexity import Complexity
-from usncli.pruning.options import FinetuneOptions
+from usncli.pruning.options import Criterion, FinetuneOptions
 from usncli.pruning.record import CutGroup, FinetuneRecord
 from usncli.reporting.finished_run import FinishedRun
 from usncli.reporting.image_data import encode
@@ -67,7 +67,7 @@ def score_record() -> dict[str, Any]:
 def finetune_record(error_after: float | None = 1.95) -> dict[str, Any]:
     record = FinetuneRecord(
         path=Path("pruned.safetensors"),
-        options=FinetuneOptions(ratio=0.2).to_record(),
+        options=FinetuneOptions(ratio=0.2, criterion=Criterion.USN).to_record(),
         perturbations=("brightness=0.1",),
         error_unit="px",
         error_before=None if error_after is None else 1.87,

@@ -13,7 +13,9 @@ from usncli.settings import (
     FinetunePruneSettings,
     ScoreSettings,
     Sources,
+    collect,
     named_options,
+    refuse_wrong_values,
     resolve,
 )
 from usncli.settings.option import bare_type
@@ -50,6 +52,8 @@ FILES = {
         "format: {json: '-'}",
         "format: expected a file for json, since only github can be printed (-), got {{'json': '-'}} (file {path}:4)",
     ),
+    "no arguments at all": ("arch-arg:", "arch-arg: expected KEY=VALUE, got None (file {path}:4)"),
+    "formats that are none": ("format: 3", "format: expected FORMAT=FILE, for example json=report.json, got 3 (file"),
     "unknown format": ("format: {xml: a}", "format: expected one of json"),
     "hash": ("trusted-sha256: abc", "trusted-sha256: expected 64 hexadecimal digits, got 'abc' (file {path}:4)"),
     "nothing": ("ratio:", "ratio: expected a number >= 0 and < 1, got None (file {path}:4)"),
@@ -71,6 +75,16 @@ def test_wrong_ramps(tmp_path: Path, case: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve(FinetunePruneSettings, Sources({"loss_ramp": given}, {}, tmp_path))
     assert expected in str(caught.value)
+
+
+def test_half_a_pair(tmp_path: Path) -> None:
+    (tmp_path / "usn.yaml").write_text(REQUIRED + "ramp: [0.1]")
+    sources = Sources({}, {}, tmp_path)
+    expected = r"ramp: expected two parts of the run, 0 <= start < end <= 1, got \[0.1\]"
+    with pytest.raises(ConfigurationError, match=expected):
+        resolve(FinetunePruneSettings, sources)
+    with pytest.raises(ConfigurationError, match=expected):
+        refuse_wrong_values(FinetunePruneSettings, collect(FinetunePruneSettings, sources)[0])
 
 
 @pytest.mark.parametrize("case", FILES)
@@ -125,7 +139,7 @@ def test_no_two_commands_give_one_name_two_meanings() -> None:
     types: dict[str, str] = {}
     for model in COMMANDS.values():
         for name, named in named_options(model).items():
-            if name in ("out", "format"):  # the demo has a folder of its own, the gate formats of its own
+            if name == "format":  # the gate has formats of its own
                 continue
             assert types.setdefault(name, str(bare_type(named.field))) == str(bare_type(named.field)), name
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 from usncli.errors import InterruptedRunError, NothingToCertifyError, ParityError, UsnError
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every command.
-
-    ``DONE``: the gate passed, or the command is done. ``GATE_FAILED``: a limit is broken. ``USAGE``: wrong usage,
-    configuration or input. ``INTERNAL_ERROR``: a mistake of usn's own. ``INCONCLUSIVE``: unknowns, not failures, keep
-    the gate from passing. ``NOTHING``: nothing to certify. ``INTERRUPTED``: interrupted, partial results saved.
-    """
+    """Exit codes of every command; `MEANINGS` says what each tells."""
 
     DONE = 0
     GATE_FAILED = 1
@@ -23,6 +19,17 @@ class ExitCode(IntEnum):
     NOTHING = 5
     INTERRUPTED = 130
 
+
+MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.DONE: "The command is done; where there is a gate, it passed.",
+    ExitCode.GATE_FAILED: "A limit is broken: too little is certified, or an exported network differs from PyTorch's.",
+    ExitCode.USAGE: "Wrong usage, configuration or input; one line says what was expected, what came and what to do.",
+    ExitCode.INTERNAL_ERROR: "A mistake of usn's own.",
+    ExitCode.INCONCLUSIVE: "Unknowns, not failures, keep the gate from passing: it stays closed.",
+    ExitCode.NOTHING: "There is nothing to certify.",
+    ExitCode.INTERRUPTED: "Interrupted; partial results are saved, and the same command goes on.",
+}
+"""What each exit code tells, for the documentation."""
 
 CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (InterruptedRunError, ExitCode.INTERRUPTED),

@@ -25,6 +25,13 @@ COMMANDS = {
 
     Example: usn doctor
     """,
+    "init": """Look at a checkpoint and images, and write a commented usn.yaml.
+
+    What can be found out is filled in, with the reason; what cannot is marked. No code from the file runs, and a
+    usn.yaml that is there is never overwritten.
+
+    Example: usn init model.onnx --data images
+    """,
     "score": """Measure how unstable each group of channels is, and what a pruning ratio would cut.
 
     Example: usn score model.pt --arch my.networks:build --task keypoints --size 64 --data images --perturb contrast=0.1

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from usncli.cli.invocation import Invocation
 from usncli.errors import ConfigurationError
 from usncli.settings import Source
-from usncli.settings.groups import InputSettings, PerturbationSettings
+from usncli.settings.groups import CheckpointSettings, ImageSettings, InputSettings, PerturbationSettings
 
 if TYPE_CHECKING:
-    from usncli.loading.checkpoint import LoadedCheckpoint
+    from usncli.loading.checkpoint import CheckpointSource, LoadedCheckpoint
+    from usncli.loading.datasets.options import DataOptions
     from usncli.loading.preprocessing import Preprocessing
     from usncli.perturbing import PerturbationRange
     from usncli.types import ImageData
@@ -30,12 +31,26 @@ def open_network(invocation: Invocation[Any], device: str) -> LoadedCheckpoint:
         InputError: the file is not what it should be.
         ConfigurationError: a setting that its kind of file needs lacks, or is wrong.
     """
-    from usncli.loading.checkpoint import CheckpointSource, load_checkpoint
+    from usncli.loading.checkpoint import load_checkpoint
     from usncli.loading.checkpoints.kinds import CheckpointKind
     from usncli.types import Task
 
     settings: InputSettings = invocation.settings
-    source = CheckpointSource(
+    task = None if settings.task is None else Task(settings.task)
+    loaded = load_checkpoint(source_of(settings), preprocessing_of(invocation), task)
+    for note in loaded.notes:
+        invocation.consoles.say(f"{settings.checkpoint}: {note}")
+    if loaded.kind != CheckpointKind.USN and not settings.mean and not settings.std:
+        invocation.consoles.say("no --mean and --std are given: the network sees images in [0, 1] as they are")
+    loaded.pipeline.to(device)
+    return loaded
+
+
+def source_of(settings: CheckpointSettings) -> CheckpointSource:
+    """Return where the checkpoint is, and how far it is trusted."""
+    from usncli.loading.checkpoint import CheckpointSource
+
+    return CheckpointSource(
         path=settings.checkpoint,
         arch=settings.arch,
         arch_arguments=settings.arch_arg,
@@ -43,14 +58,6 @@ def open_network(invocation: Invocation[Any], device: str) -> LoadedCheckpoint:
         trusted_sha256=settings.trusted_sha256,
         strict=settings.strict,
     )
-    task = None if settings.task is None else Task(settings.task)
-    loaded = load_checkpoint(source, preprocessing_of(invocation), task)
-    for note in loaded.notes:
-        invocation.consoles.say(f"{settings.checkpoint}: {note}")
-    if loaded.kind != CheckpointKind.USN and not settings.mean and not settings.std:
-        invocation.consoles.say("no --mean and --std are given: the network sees images in [0, 1] as they are")
-    loaded.pipeline.to(device)
-    return loaded
 
 
 def preprocessing_of(invocation: Invocation[Any]) -> Preprocessing | None:
@@ -64,7 +71,7 @@ def preprocessing_of(invocation: Invocation[Any]) -> Preprocessing | None:
     """
     from usncli.loading.preprocessing import Colour, KeypointUnits, Preprocessing
 
-    settings: InputSettings = invocation.settings
+    settings: ImageSettings = invocation.settings
     values: dict[str, Any] = {
         "colour": Colour(settings.colour),
         "mean": settings.mean,
@@ -73,7 +80,7 @@ def preprocessing_of(invocation: Invocation[Any]) -> Preprocessing | None:
     }
     if settings.size is not None:
         values |= {"height": settings.size.height, "width": settings.size.width}
-    stored = stored_preprocessing(settings.checkpoint)
+    stored = stored_preprocessing(invocation.settings.checkpoint)
     if stored is not None:
         origins = invocation.resolved.origins
         stated = {name for name in values if origins.get(name, origins["size"]).source != Source.DEFAULT}
@@ -111,18 +118,27 @@ def open_images(location: str, invocation: Invocation[Any], loaded: LoadedCheckp
     """
     from usncli.loading.batching import evenly_spaced, subset
     from usncli.loading.data import open_data
-    from usncli.loading.datasets.options import DataOptions
 
     settings: InputSettings = invocation.settings
-    options = DataOptions(
-        annotations=settings.annotations, crop_margin=settings.crop_margin, class_names=settings.class_name
-    )
-    data = open_data(location, loaded.pipeline.preprocessing, loaded.pipeline.task, options)
+    data = open_data(location, loaded.pipeline.preprocessing, loaded.pipeline.task, data_options_of(settings))
     for note in getattr(data, "notes", ()):
         invocation.consoles.say(f"{location}: {note}")
     if settings.limit is not None and settings.limit < len(data):
         return subset(data, evenly_spaced(len(data), settings.limit))
     return data
+
+
+def data_options_of(settings: ImageSettings) -> DataOptions:
+    """Return how images are read.
+
+    Raises:
+        ConfigurationError: a class is named twice.
+    """
+    from usncli.loading.datasets.options import DataOptions
+
+    return DataOptions(
+        annotations=settings.annotations, crop_margin=settings.crop_margin, class_names=settings.class_name
+    )
 
 
 def ranges_of(settings: PerturbationSettings) -> tuple[PerturbationRange, ...]:

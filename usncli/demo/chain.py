@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from usncli.demo.material import CHECKPOINT
 
-RATIO = "0.2"
 PRUNED = "pruned.safetensors"
 ONNX = "usn-pruned.onnx"
 SCORE_RUN = "runs/score"
@@ -19,12 +18,12 @@ class Variant(NamedTuple):
     Attributes:
         name: as its rows are called.
         checkpoint: its file, relative to the demo's folder.
-        criterion: how it was pruned; empty for the checkpoint itself.
+        pruning: options by which it was pruned, beside the defaults; None for the checkpoint itself.
     """
 
     name: str
     checkpoint: str
-    criterion: str = ""
+    pruning: tuple[str, ...] | None = None
 
     @property
     def pruning_run(self) -> str:
@@ -38,19 +37,19 @@ class Variant(NamedTuple):
 
 
 DENSE = Variant("dense", CHECKPOINT)
-RANDOM = Variant("random", f"runs/prune-random/{PRUNED}", "random")
-USN = Variant("usn", f"runs/prune-usn/{PRUNED}", "usn")
+RANDOM = Variant("random", f"runs/prune-random/{PRUNED}", ("--criterion", "random"))
+USN = Variant("usn", f"runs/prune-usn/{PRUNED}", ())
 VARIANTS = (DENSE, RANDOM, USN)
 
 
 def command_lines() -> tuple[tuple[str, ...], ...]:
     """Return the words after ``usn`` of each command, in order."""
     return (
-        ("score", CHECKPOINT, "--ratio", RATIO, "--out", SCORE_RUN),
+        ("score", CHECKPOINT, "--out", SCORE_RUN),
         *(
-            ("finetune-prune", CHECKPOINT, "--ratio", RATIO, "--criterion", item.criterion, "--out", item.pruning_run)
+            ("finetune-prune", CHECKPOINT, *item.pruning, "--out", item.pruning_run)
             for item in VARIANTS
-            if item.criterion
+            if item.pruning is not None
         ),
         *(("certify", item.checkpoint, "--out", item.certification_run) for item in VARIANTS),
         ("export", USN.checkpoint, "--onnx", ONNX, "--out", EXPORT_RUN),

@@ -88,7 +88,7 @@ def summarise(folder: Path) -> DemoResult:
     Raises:
         InputError: a run is not finished.
     """
-    pruning = [folder / item.pruning_run for item in VARIANTS if item.criterion]
+    pruning = [folder / item.pruning_run for item in VARIANTS if item.pruning is not None]
     certification = [folder / item.certification_run for item in VARIANTS]
     runs = [folder / SCORE_RUN, *pruning, *certification, folder / EXPORT_RUN]
     page = report_runs(runs, folder / PAGE)

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import nn
 
-from usncli.errors import InputError, UnsupportedOperationError
-from usncli.files import sha256_of_file
-from usncli.loading.capture import capture
-from usncli.loading.checkpoints.architecture import build_architecture
-from usncli.loading.checkpoints.exported_program import load_exported_program
-from usncli.loading.checkpoints.kinds import CheckpointKind, Container, container_of
-from usncli.loading.checkpoints.pickled import read_pickle
-from usncli.loading.checkpoints.settings_in_file import StoredSettings, reconcile, settings_in_onnx
-from usncli.loading.checkpoints.weights import check_finite, load_weights, require_architecture
-from usncli.loading.network_file import METADATA_KEY, load_network, read_safetensors
+from usncli.errors import InputError
+from usncli.loading.checkpoints.kinds import CheckpointKind
+from usncli.loading.checkpoints.opened import CheckpointSource, OpenedCheckpoint, capture_checkpoint, open_checkpoint
+from usncli.loading.checkpoints.settings_in_file import StoredSettings, reconcile
+from usncli.loading.checkpoints.weights import check_finite
+from usncli.loading.network_file import load_network
 from usncli.loading.pipeline import Pipeline
 from usncli.loading.preprocessing import Preprocessing
 from usncli.types import Task
 
-
-@dataclass(frozen=True)
-class CheckpointSource:
-    """Where a checkpoint is, and how far it is trusted.
-
-    Attributes:
-        path: the file.
-        arch: ``package.module:factory`` that builds the network of bare weights; may lie in the working directory.
-        arch_arguments: keyword arguments of the factory; texts that are Python literals are read as such.
-        trust_pickle: load a pickled module although that runs code from the file.
-        trusted_sha256: load a pickled module if its SHA-256 is this one, hexadecimal.
-        strict: whether missing and unexpected names of weights are errors; shapes that differ always are.
-    """
-
-    path: Path
-    arch: str | None = None
-    arch_arguments: Mapping[str, Any] = field(default_factory=dict)
-    trust_pickle: bool = False
-    trusted_sha256: str | None = None
-    strict: bool = True
+__all__ = ["CheckpointSource", "LoadedCheckpoint", "load_checkpoint", "make_pipeline"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +28,7 @@ class LoadedCheckpoint:
     """A network ready for every stage.
 
     Attributes:
-        pipeline: its ``network`` is a captured network (see `capture`), in evaluation mode, on the CPU.
+        pipeline: its ``network`` is a captured network (see `usncli.loading.capture`), in evaluation mode, on the CPU.
         sha256: hexadecimal hash of the file.
         kind: what the file was.
         notes: what was unwrapped, converted or passed over on the way, one line each.
@@ -63,14 +40,6 @@ class LoadedCheckpoint:
     kind: CheckpointKind
     notes: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
-
-
-class _Network(NamedTuple):
-    """A captured network and where it came from."""
-
-    network: fx.GraphModule
-    kind: CheckpointKind
-    notes: tuple[str, ...] = ()
 
 
 def load_checkpoint(
@@ -89,92 +58,27 @@ def load_checkpoint(
         ConfigurationError: a setting that this kind of file needs is missing or wrong.
         UnsupportedOperationError: the network cannot be captured.
     """
-    container = container_of(source.path)
-    sha256 = sha256_of_file(source.path)
-    tensors: Mapping[str, Tensor] = {}
-    stored: StoredSettings | None = None
-    if container == Container.SAFETENSORS:
-        tensors, metadata = read_safetensors(source.path)
-        if METADATA_KEY in metadata:
-            return _load_own(source.path, sha256, preprocessing, task)
-    elif container == Container.ONNX:
-        from usncli.loading.checkpoints.onnx_network import read_metadata
-
-        stored = settings_in_onnx(source.path, read_metadata(source.path))
-    reconcile(source.path, stored, preprocessing, task)
-    if stored is not None:
-        preprocessing, task = stored.preprocessing, stored.task
+    opened = open_checkpoint(source)
+    if opened.own:
+        return _load_own(opened, preprocessing, task)
+    reconcile(source.path, opened.stored, preprocessing, task)
+    if opened.stored is not None:
+        preprocessing, task = opened.stored.preprocessing, opened.stored.task
     assert preprocessing is not None
     assert task is not None
-    example = torch.rand((2, *preprocessing.input_shape), generator=torch.Generator().manual_seed(0))
-    if container == Container.SAFETENSORS:
-        loaded = _load_into_architecture(source, tensors, example, CheckpointKind.SAFETENSORS)
-    else:
-        loaded = _READERS[container](source, sha256, example)
-    pipeline = Pipeline(loaded.network, preprocessing, task).eval()
-    _probe(source.path, pipeline)
-    return LoadedCheckpoint(pipeline, sha256, loaded.kind, loaded.notes)
+    captured = capture_checkpoint(opened, preprocessing.input_shape)
+    pipeline = make_pipeline(source.path, captured.network, preprocessing, task)
+    return LoadedCheckpoint(pipeline, opened.sha256, captured.kind, captured.notes)
 
 
-def _load_own(path: Path, sha256: str, preprocessing: Preprocessing | None, task: Task | None) -> LoadedCheckpoint:
-    saved = load_network(path)
-    check_finite(path, saved.pipeline.network.state_dict())
-    stored = saved.pipeline.preprocessing
-    reconcile(path, StoredSettings(stored, saved.pipeline.task, stored), preprocessing, task)
-    return LoadedCheckpoint(saved.pipeline, sha256, CheckpointKind.USN, (), saved.record)
+def make_pipeline(path: Path, network: nn.Module, preprocessing: Preprocessing, task: Task) -> Pipeline:
+    """Return the pipeline of a captured network, in evaluation mode, once it has predicted something for a grey image.
 
-
-def _load_pickle(source: CheckpointSource, sha256: str, example: Tensor) -> _Network:
-    pinned = source.trusted_sha256 is not None and source.trusted_sha256.lower() == sha256
-    file = read_pickle(source.path, sha256, trusted=source.trust_pickle or pinned)
-    if isinstance(file.content, nn.Module):
-        module = file.content.float()
-        check_finite(source.path, module.state_dict())
-        return _Network(_capture(source.path, module, example), CheckpointKind.PICKLED_MODULE)
-    return _load_into_architecture(source, file.content, example, CheckpointKind.WEIGHTS)
-
-
-def _load_into_architecture(
-    source: CheckpointSource, content: object, example: Tensor, kind: CheckpointKind
-) -> _Network:
-    arch = require_architecture(source.path, source.arch)
-    module = build_architecture(arch, source.arch_arguments)
-    notes = load_weights(source.path, content, module, strict=source.strict)
-    return _Network(_capture(source.path, module, example), kind, notes)
-
-
-def _load_program(source: CheckpointSource, sha256: str, example: Tensor) -> _Network:
-    network, notes = load_exported_program(source.path, example)
-    return _Network(network, CheckpointKind.EXPORTED_PROGRAM, notes)
-
-
-def _load_onnx(source: CheckpointSource, sha256: str, example: Tensor) -> _Network:
-    from usncli.loading.checkpoints.onnx_network import load_onnx  # onnx and onnxruntime are slow to import
-
-    network, notes = load_onnx(source.path, example)
-    return _Network(network, CheckpointKind.ONNX, notes)
-
-
-_READERS: Mapping[Container, Callable[[CheckpointSource, str, Tensor], _Network]] = {
-    Container.PICKLE: _load_pickle,
-    Container.EXPORTED_PROGRAM: _load_program,
-    Container.ONNX: _load_onnx,
-}
-
-
-def _capture(path: Path, module: nn.Module, example: Tensor) -> fx.GraphModule:
-    """Capture on the CPU, naming the file in errors."""
-    try:
-        return capture(module.cpu(), example)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except UnsupportedOperationError as error:
-        raise UnsupportedOperationError(f"{path}: {error}", error.layers) from error
-
-
-def _probe(path: Path, pipeline: Pipeline) -> None:
-    """Run once on a grey image: the task must fit the outputs, and they must be numbers."""
-    image = torch.full((1, *pipeline.preprocessing.input_shape), 0.5)
+    Raises:
+        InputError: the task does not fit the outputs, or they are no finite numbers.
+    """
+    pipeline = Pipeline(network, preprocessing, task).eval()
+    image = torch.full((1, *preprocessing.input_shape), 0.5)
     try:
         with torch.no_grad():
             output = pipeline(image)
@@ -182,3 +86,13 @@ def _probe(path: Path, pipeline: Pipeline) -> None:
         raise InputError(f"{path}: {error}") from error
     if not bool(torch.isfinite(output).all()):
         raise InputError(f"{path}: the network returns NaN or infinity for a grey image; check --mean and --std")
+    return pipeline
+
+
+def _load_own(opened: OpenedCheckpoint, preprocessing: Preprocessing | None, task: Task | None) -> LoadedCheckpoint:
+    path = opened.source.path
+    saved = load_network(path)
+    check_finite(path, saved.pipeline.network.state_dict())
+    stored = saved.pipeline.preprocessing
+    reconcile(path, StoredSettings(stored, saved.pipeline.task, stored), preprocessing, task)
+    return LoadedCheckpoint(saved.pipeline, opened.sha256, CheckpointKind.USN, (), saved.record)

@@ -8,7 +8,8 @@ record of how the network came to be, such as what was cut. The same network giv
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,25 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         InputError: the file cannot be read as safetensors.
     """
+    with _open(path) as file:
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """Return a safetensors file's metadata alone.
+
+    Raises:
+        InputError: the file cannot be read as safetensors.
+    """
+    with _open(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({str(error).splitlines()[0]})") from error
 

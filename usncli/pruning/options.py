@@ -166,10 +166,10 @@ class LossOptions:
         ConfigurationError: a number out of its range, or a ramp of a loss that does not exist.
     """
 
-    unbiased_weight: float = 0.1
-    smooth_weight: float = 0.1
-    wasserstein_weight: float = 1.0
-    consistency_weight: float = 0.0
+    unbiased_weight: float = 30.0
+    smooth_weight: float = 30.0
+    wasserstein_weight: float = 0.0
+    consistency_weight: float = 5.0
     perturbed_weight: float = 0.0
     wasserstein_target: WassersteinTarget = WassersteinTarget.TWO_POINT
     wasserstein_limit: float = 0.0
@@ -326,6 +326,8 @@ class CheckpointOptions:
 class FinetuneOptions:
     """Everything about a run of ``usn finetune-prune``.
 
+    The defaults are the recipe that the study found best (docs/results.md).
+
     Attributes:
         ratio: share that is cut, in [0, 1).
         target: what it is a share of.
@@ -342,9 +344,9 @@ class FinetuneOptions:
         ConfigurationError: a number out of its range, or a ratio of channels that the floor does not allow.
     """
 
-    ratio: float = 0.2
-    target: Target = Target.CHANNELS
-    criterion: Criterion = Criterion.USN
+    ratio: float = 0.45
+    target: Target = Target.MULTIPLY_ADDS
+    criterion: Criterion = Criterion.TAYLOR
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     losses: LossOptions = field(default_factory=LossOptions)
     masks: MaskOptions = field(default_factory=MaskOptions)

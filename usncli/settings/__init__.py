@@ -8,6 +8,7 @@ from usncli.settings.commands import (
     DoctorSettings,
     ExportSettings,
     FinetunePruneSettings,
+    InitSettings,
     ReportSettings,
     ScoreSettings,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "ExportSettings",
     "FinetunePruneSettings",
     "Given",
+    "InitSettings",
     "NamedOption",
     "Option",
     "Origin",

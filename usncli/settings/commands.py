@@ -10,9 +10,11 @@ from pydantic import Field
 
 from usncli.settings.groups import (
     DEFAULT_RUNS,
+    CheckpointSettings,
     FormatSettings,
     GateFormatSettings,
     GateSettings,
+    ImageSettings,
     InputSettings,
     OutputSettings,
     PerturbationSettings,
@@ -27,12 +29,27 @@ class CommandSettings(SettingsGroup):
 
     Attributes:
         command: the command's name, which is also its section in usn.yaml.
+        searches_file: whether the nearest usn.yaml is looked for; one that is named is read by every command.
     """
 
     command: ClassVar[str]
+    searches_file: ClassVar[bool] = True
 
 
 CommandType = TypeVar("CommandType", bound=CommandSettings)
+
+
+class InitSettings(CommandSettings, OutputSettings, ImageSettings, CheckpointSettings):
+    """Settings of ``usn init``."""
+
+    command: ClassVar[str] = "init"
+    group: ClassVar[str] = "Data"
+    searches_file: ClassVar[bool] = False  # one in a folder above is about another checkpoint
+
+    data: Annotated[
+        Location | None,
+        Option("Images to look at, in the forms that every command takes; the file names them.", metavar="DATA"),
+    ] = None
 
 
 class ScoreSettings(CommandSettings, FormatSettings, RunSettings, PerturbationSettings, InputSettings):
@@ -64,15 +81,15 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     validation: Annotated[
         Location | None, Option("Images that the error is measured on, in the forms of --data.", metavar="DATA")
     ] = None
-    ratio: Annotated[float, Option("Share that is cut, of the target."), Field(ge=0, lt=1)] = 0.2
+    ratio: Annotated[float, Option("Share that is cut, of the target."), Field(ge=0, lt=1)] = 0.45
     target: Annotated[
         Literal["channels", "parameters", "multiply-adds", "unstable-relus"],
         Option("What the ratio is a share of.", metavar="TARGET"),
-    ] = "channels"
+    ] = "multiply-adds"
     criterion: Annotated[
         Literal["usn", "random", "magnitude", "taylor", "batch-norm", "relu-stability", "looseness", "none"],
         Option("How channels are ranked; none cuts nothing.", metavar="CRITERION"),
-    ] = "usn"
+    ] = "taylor"
     exclude: Annotated[
         Texts, Option("Layer, or pattern such as encoder.*, that is left whole; repeat for more.", metavar="LAYER")
     ] = ()
@@ -107,16 +124,16 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
     ] = "float32"
     lambda_unbiased: Annotated[
         float, Option("Loss weight of the mean shift of activations under perturbation."), Field(ge=0)
-    ] = 0.1
+    ] = 30.0
     lambda_smooth: Annotated[
         float, Option("Loss weight of the variance of activations under perturbation."), Field(ge=0)
-    ] = 0.1
+    ] = 30.0
     lambda_wasserstein: Annotated[
         float, Option("Loss weight of the distance of importances from two clear clusters."), Field(ge=0)
-    ] = 1.0
+    ] = 0.0
     lambda_consistency: Annotated[
         float, Option("Loss weight of the movement of predictions under perturbation."), Field(ge=0)
-    ] = 0.0
+    ] = 5.0
     wasserstein_target: Annotated[
         Literal["two-point", "concentrated"],
         Option("What importances are pulled towards: over all channels, or in few groups.", metavar="TARGET"),
@@ -268,6 +285,7 @@ class DoctorSettings(CommandSettings, OutputSettings):
 COMMANDS: dict[str, type[CommandSettings]] = {
     model.command: model
     for model in (
+        InitSettings,
         ScoreSettings,
         FinetunePruneSettings,
         CertifySettings,

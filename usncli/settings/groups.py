@@ -50,7 +50,7 @@ class CheckpointSettings(SettingsGroup):
 
 
 class DataSettings(SettingsGroup):
-    """Which images, and how they become the network's input."""
+    """Which images."""
 
     group: ClassVar[str] = "Data"
 
@@ -62,6 +62,13 @@ class DataSettings(SettingsGroup):
             metavar="DATA",
         ),
     ]
+
+
+class ImageSettings(SettingsGroup):
+    """How images become the network's input, and what it predicts."""
+
+    group: ClassVar[str] = "Data"
+
     task: Annotated[
         Literal["classification", "keypoints", "heatmaps"] | None, Option("What the network predicts.", metavar="TASK")
     ] = None
@@ -107,7 +114,7 @@ class DataSettings(SettingsGroup):
     ] = None
 
 
-class InputSettings(DataSettings, CheckpointSettings):
+class InputSettings(ImageSettings, DataSettings, CheckpointSettings):
     """A network and images for it."""
 
 

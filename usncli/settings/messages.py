@@ -26,13 +26,18 @@ KINDS: Mapping[Any, str] = {
 
 def explain(error: ValidationError, options: Mapping[str, NamedOption], given: Mapping[str, Given]) -> str:
     """Put the first thing that is wrong into one line; values that came and are wrong go before values that lack."""
-    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] == "missing")[0]
+    details = sorted(error.errors(include_url=False), key=is_missing)[0]
     named = options[str(details["loc"][0])]
-    if details["type"] == "missing":
+    if is_missing(details):
         return missing(named)
     came = given[named.name]
     expected = _expected(details, named)
     return f"{named.key}: {expected}, got {came.value!r} ({came.origin}){_nearest(details, named, came.value)}"
+
+
+def is_missing(details: ErrorDetails) -> bool:
+    """Say whether an option lacks altogether; a value may lack a part, as one of two numbers."""
+    return details["type"] == "missing" and len(details["loc"]) == 1
 
 
 def missing(named: NamedOption) -> str:

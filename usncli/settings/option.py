@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -115,12 +115,12 @@ def named_options(settings_type: type[SettingsGroup]) -> Mapping[str, NamedOptio
 
 
 def bare_type(field: FieldInfo) -> Any:
-    """Return a field's type without ``| None``."""
+    """Return a field's type without ``| None`` and without what is annotated to it."""
     annotation = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
         alternatives = [item for item in get_args(annotation) if item is not type(None)]
-        return alternatives[0] if len(alternatives) == 1 else annotation
-    return annotation
+        annotation = alternatives[0] if len(alternatives) == 1 else annotation
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def metavar(named: NamedOption) -> str:

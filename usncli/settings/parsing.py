@@ -58,7 +58,7 @@ def parse_pairs(value: Any) -> Any:
     if isinstance(value, dict):
         return value
     pairs: dict[str, Any] = {}
-    for item in parse_list(value):
+    for item in _each(value, "expected KEY=VALUE"):
         key, equals, text = str(item).partition("=")
         if not equals or not key.strip():
             raise ValueError("expected KEY=VALUE")
@@ -73,7 +73,7 @@ def parse_ramps(value: Any) -> Any:
     if isinstance(value, dict):
         return value
     pairs: dict[str, str] = {}
-    for item in parse_list(value):
+    for item in _each(value, "expected LOSS=START,END, for example smooth=0,0.3"):
         name, equals, numbers = str(item).partition("=")
         if not equals or numbers.count(",") != 1:
             raise ValueError("expected LOSS=START,END, for example smooth=0,0.3")
@@ -112,7 +112,7 @@ def parse_formats(value: Any) -> Any:
 
 def _format_pairs(value: Any) -> dict[str, str]:
     pairs: dict[str, str] = {}
-    for item in parse_list(value):
+    for item in _each(value, "expected FORMAT=FILE, for example json=report.json"):
         name, equals, path = str(item).partition("=")
         if not equals or not path.strip():
             raise ValueError("expected FORMAT=FILE, for example json=report.json")
@@ -134,6 +134,14 @@ def rebase(path: Path, info: ValidationInfo) -> Path:
 def rebase_location(location: str, info: ValidationInfo) -> str:
     """Do as `rebase`, but leave ``package.module:callable`` alone."""
     return location if CALLABLE.fullmatch(location) else str(rebase(Path(location), info))
+
+
+def _each(value: Any, expected: str) -> list[Any] | tuple[Any, ...]:
+    """Return one text, or each of several; raise ``ValueError`` with what was expected for anything else."""
+    items = parse_list(value)
+    if not isinstance(items, list | tuple):
+        raise ValueError(expected)
+    return items
 
 
 def _spread(value: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from usncli.errors import ConfigurationError
 from usncli.settings.commands import COMMANDS, CommandSettings, CommandType
 from usncli.settings.configuration_file import find_configuration_file, read_configuration_file
 from usncli.settings.environment import CONFIG_VARIABLE, environment_given
-from usncli.settings.messages import explain
+from usncli.settings.messages import explain, is_missing
 from usncli.settings.option import named_options
 from usncli.settings.origin import Given, Origin, Resolved, Source
 
@@ -58,7 +58,7 @@ def collect(settings_type: type[CommandSettings], sources: Sources) -> tuple[dic
     options = named_options(settings_type)
     known = {command: list(model.model_fields) for command, model in COMMANDS.items()}
     given: dict[str, Given] = {}
-    config = _configuration_path(sources)
+    config = _configuration_path(settings_type, sources)
     if config is not None:
         given |= read_configuration_file(config, known).given(settings_type.command, options)
     given |= environment_given(sources.environment, options, [name for names in known.values() for name in names])
@@ -89,7 +89,7 @@ def refuse_wrong_values(settings_type: type[CommandSettings], given: Mapping[str
     try:
         _validate(settings_type, given)
     except ValidationError as error:
-        if any(detail["type"] != "missing" for detail in error.errors()):
+        if not all(is_missing(details) for details in error.errors()):
             raise ConfigurationError(explain(error, named_options(settings_type), given)) from None
 
 
@@ -98,9 +98,9 @@ def _validate(settings_type: type[CommandType], given: Mapping[str, Given]) -> C
     return settings_type.model_validate({name: value.value for name, value in given.items()}, context=folders)
 
 
-def _configuration_path(sources: Sources) -> Path | None:
+def _configuration_path(settings_type: type[CommandSettings], sources: Sources) -> Path | None:
     if sources.config is not None:
         return sources.config
     if variable := sources.environment.get(CONFIG_VARIABLE):
         return Path(variable)
-    return find_configuration_file(sources.directory)
+    return find_configuration_file(sources.directory) if settings_type.searches_file else None

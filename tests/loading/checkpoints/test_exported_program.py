@@ -58,6 +58,12 @@ def test_computes_what_was_exported_for_any_batch(
     assert loaded.notes == (("was exported for a batch of 1; captured for any batch",) if fixed else ())
 
 
+def test_a_sequential_network_whose_input_is_called_input(tmp_path: Path, images: Tensor) -> None:
+    export(loading_networks.small(), tmp_path / "small.pt2")
+    expected = loading_networks.small().eval()(images)
+    torch.testing.assert_close(load(tmp_path / "small.pt2").pipeline.network(images), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_keeps_names_of_layers_and_of_functional_calls(programs: dict[str, Path]) -> None:
     network = load(programs["residual"]).pipeline.network
     names = [layer_name(node) for node in network.graph.nodes if node.op in ("call_module", "call_function")]

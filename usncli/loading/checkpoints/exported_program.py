@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -33,7 +35,7 @@ def load_exported_program(path: Path, example: Tensor) -> tuple[fx.GraphModule, 
     """
     archive = read_program_archive(path)
     check_finite(path, archive.tensors)
-    try:
+    with _naming(path):
         source, shape = program_to_graph(archive)
         _check_shape(shape, example)
         any_batch = shape[0] == -1
@@ -41,14 +43,33 @@ def load_exported_program(path: Path, example: Tensor) -> tuple[fx.GraphModule, 
         propagated = (example.shape[0] if any_batch else shape[0], *example.shape[1:])
         propagate(source.graph, tensors, source.images, propagated, any_batch=any_batch)
         network = build_network(source)
-    except UnsupportedOperationError as error:
-        raise UnsupportedOperationError(f"{path}: {error}", error.layers) from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     if any_batch:
         return network, ()
     _check_batches(path, network, example, shape[0])
     return network, (f"was exported for a batch of {shape[0]}; captured for any batch",)
+
+
+def input_sizes(path: Path) -> tuple[int | None, ...]:
+    """Return the shape of the images that a program takes, without the batch; None where any size goes.
+
+    Raises:
+        InputError: a damaged file, or one that needs code to load.
+        UnsupportedOperationError: an operation that cannot be captured.
+    """
+    archive = read_program_archive(path)
+    with _naming(path):
+        return tuple(None if size == -1 else size for size in program_to_graph(archive)[1][1:])
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors begin with the file's name."""
+    try:
+        yield
+    except UnsupportedOperationError as error:
+        raise UnsupportedOperationError(f"{path}: {error}", error.layers) from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _check_shape(shape: tuple[int, ...], example: Tensor) -> None:

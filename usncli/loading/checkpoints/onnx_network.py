@@ -46,7 +46,7 @@ def load_onnx(path: Path, example: Tensor) -> tuple[fx.GraphModule, tuple[str, .
     except UnsupportedOperationError as error:
         raise UnsupportedOperationError(f"{path}: {error}", error.layers) from error
     except InputError as error:
-        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+        raise _named(path, error) from error
     except (RuntimeError, ValueError, TypeError, LookupError) as error:
         raise InputError(
             f"{path}: an ONNX graph that does not hold together ({type(error).__name__}: {error})"
@@ -54,6 +54,18 @@ def load_onnx(path: Path, example: Tensor) -> tuple[fx.GraphModule, tuple[str, .
     difference = _difference_to_onnxruntime(path, network, example, batch)
     notes = (f"agrees with onnxruntime to {difference:.1e}",)
     return network, notes if batch is None else (f"was written for a batch of {batch}; captured for any batch", *notes)
+
+
+def input_sizes(path: Path) -> tuple[int | None, ...]:
+    """Return the shape of the images that an ONNX network takes, without the batch; None where any size goes.
+
+    Raises:
+        InputError: a damaged file, or more than one input or output.
+    """
+    try:
+        return tuple(_sizes(_image_input(_read(path))))[1:]
+    except InputError as error:
+        raise _named(path, error) from error
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -75,8 +87,28 @@ def _read(path: Path) -> onnx.ModelProto:
     return model
 
 
+def _named(path: Path, error: InputError) -> InputError:
+    """Return an error that begins with the file's name."""
+    return InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}")
+
+
 def _check_interface(model: onnx.ModelProto, example: Tensor) -> int | None:
     """Check that the network maps one image to one tensor; return its batch size if that is fixed."""
+    images = _image_input(model)
+    sizes = _sizes(images)
+    expected = tuple(example.shape[1:])
+    fits = len(sizes) == 4 and all(size in (None, want) for size, want in zip(sizes[1:], expected, strict=True))
+    if not fits or images.type.tensor_type.elem_type != _FLOAT:
+        found = "x".join("any" if size is None else str(size) for size in sizes[1:])
+        kind = onnx.TensorProto.DataType.Name(images.type.tensor_type.elem_type).lower()
+        raise InputError(
+            f"the ONNX network takes {kind} images of {found}, the settings say float images of "
+            f"{'x'.join(map(str, expected))} (channels x height x width); set --size and --colour"
+        )
+    return sizes[0]
+
+
+def _image_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     stored = {item.name for item in model.graph.initializer}
     inputs = [item for item in model.graph.input if item.name not in stored]
     if len(inputs) != 1 or len(model.graph.output) != 1:
@@ -84,18 +116,13 @@ def _check_interface(model: onnx.ModelProto, example: Tensor) -> int | None:
             f"the ONNX network has {len(inputs)} inputs and {len(model.graph.output)} outputs; expected one image and "
             "one prediction"
         )
-    tensor = inputs[0].type.tensor_type
-    sizes = [item.dim_value if item.HasField("dim_value") else None for item in tensor.shape.dim]
-    expected = tuple(example.shape[1:])
-    fits = len(sizes) == 4 and all(size in (None, 0, want) for size, want in zip(sizes[1:], expected, strict=True))
-    if not fits or tensor.elem_type != _FLOAT:
-        found = "x".join("any" if size is None else str(size) for size in sizes[1:])
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise InputError(
-            f"the ONNX network takes {kind} images of {found}, the settings say float images of "
-            f"{'x'.join(map(str, expected))} (channels x height x width); set --size and --colour"
-        )
-    return sizes[0] or None
+    images: onnx.ValueInfoProto = inputs[0]
+    return images
+
+
+def _sizes(images: onnx.ValueInfoProto) -> list[int | None]:
+    """Return the sizes that an input states; 0 counts as not stated."""
+    return [item.dim_value or None for item in images.type.tensor_type.shape.dim]
 
 
 def _difference_to_onnxruntime(path: Path, network: fx.GraphModule, example: Tensor, batch: int | None) -> float:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from usncli.errors import InputError
+from usncli.errors import InputError, UntrustedFileError
 from usncli.loading.checkpoints.weights import list_first
 from usncli.loading.user_code import put_working_directory_on_path
 
@@ -44,7 +44,8 @@ def read_pickle(path: Path, sha256: str, *, trusted: bool) -> PickledFile:
         trusted: whether to load objects too, which runs code from the file.
 
     Raises:
-        InputError: a damaged file, or objects in a file that is not trusted.
+        UntrustedFileError: objects in a file that is not trusted.
+        InputError: a damaged file.
     """
     try:
         return PickledFile(_load(path, weights_only=True), ran_code=False)
@@ -53,7 +54,7 @@ def read_pickle(path: Path, sha256: str, *, trusted: bool) -> PickledFile:
         if not objects:
             raise _damaged(path, error) from error
         if not trusted:
-            raise InputError(_refusal(path, sha256, objects)) from error
+            raise UntrustedFileError(_refusal(path, sha256, objects)) from error
     except _DAMAGED as error:
         raise _damaged(path, error) from error
     return PickledFile(_module_in(_load_trusted(path)), ran_code=True)

@@ -60,22 +60,25 @@ class _Reader:
 
     def read(self) -> tuple[LiftedGraph, tuple[int, ...]]:
         graph, signature = self.description["graph"], self.description["signature"]
-        images = self._read_inputs(signature["input_specs"])
+        name = self._read_inputs(signature["input_specs"])
         for entry in graph["nodes"]:
             self._read_node(entry)
         outputs = [spec["user_output"]["arg"] for spec in signature["output_specs"] if "user_output" in spec]
         if len(outputs) != 1 or "as_tensor" not in outputs[0]:
             raise UnsupportedOperationError(f"the program returns {len(outputs)} values; expected one tensor")
         self.graph.output(self.values[outputs[0]["as_tensor"]["name"]])
-        sizes = graph["tensor_values"][images.name]["sizes"]
-        return LiftedGraph(self.graph, self.lifted, images), tuple(int(size.get("as_int", -1)) for size in sizes)
+        sizes = graph["tensor_values"][name]["sizes"]
+        source = LiftedGraph(self.graph, self.lifted, self.values[name])
+        return source, tuple(int(size.get("as_int", -1)) for size in sizes)
 
-    def _read_inputs(self, specifications: Sequence[Mapping[str, Any]]) -> fx.Node:
-        inputs = []
+    def _read_inputs(self, specifications: Sequence[Mapping[str, Any]]) -> str:
+        """Make a node for every input, and return the program's name of the images; a node's name may be another."""
+        inputs: list[str] = []
         for specification in specifications:
             ((kind, content),) = specification.items()
             if kind == "user_input":
-                inputs.append(self._placeholder(content["arg"]["as_tensor"]["name"]))
+                inputs.append(content["arg"]["as_tensor"]["name"])
+                self._placeholder(inputs[-1])
             elif kind in _TENSOR_NAMES:
                 node = self._placeholder(content["arg"]["name"])
                 name = str(content[_TENSOR_NAMES[kind]])

@@ -32,6 +32,9 @@ class ArrayData:
         targets: one an image, as in `Sample`.
         preprocessing: size and colour of the network's input.
         labels: what the targets mean.
+
+    Attributes:
+        sizes: width and height of the images as stored.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class ArrayData:
         self.label_names = labels.names
         self.labelled = labels.labelled
         self.notes = labels.notes
+        self.sizes = frozenset({(int(images.shape[2]), int(images.shape[1]))})
         self._images = images
         self._targets = targets
         self._preprocessing = preprocessing

@@ -117,6 +117,7 @@ def _records(item: _FoundImage, preprocessing: Preprocessing, margin: float | No
                 scaled_target(keypoints, box, preprocessing),
                 box if margin is not None else None,
                 item.orientation,
+                item.size,
             )
         )
     return records

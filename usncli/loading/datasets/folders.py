@@ -104,13 +104,14 @@ def image_paths(folder: Path) -> list[Path]:
 
 
 def _checked(folder: Path, records: list[ImageRecord]) -> list[ImageRecord]:
-    """Return the records with the orientation that their files state."""
+    """Return the records with the size and orientation that their files state."""
     if not records:
         raise InputError(f"{folder}: expected images, found none")
     checked, offenders = [], []
     for record in records:
         try:
-            checked.append(record._replace(orientation=check_image_file(record.path).orientation))
+            facts = check_image_file(record.path)
+            checked.append(record._replace(orientation=facts.orientation, size=facts.upright))
         except InputError as error:
             offenders.append(f"{record.name}: {error}")
     refuse(folder, offenders, REMEDY)

@@ -25,6 +25,7 @@ class ImageRecord(NamedTuple):
         target: as in `Sample`.
         box: the part of the image to take; all by default.
         orientation: the turn or flip to apply before the box, see `usncli.loading.datasets.images.UPRIGHT`.
+        size: width and height of the upright image, where the file was looked at.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class ImageRecord(NamedTuple):
     target: Tensor
     box: Box | None = None
     orientation: int = AS_STORED
+    size: tuple[int, int] | None = None
 
 
 class Labels(NamedTuple):
@@ -58,6 +60,9 @@ class ImageFiles:
         preprocessing: size and colour of the network's input.
         labels: what the targets mean.
         cache_bytes: decoded images are kept up to this many bytes, those first read first.
+
+    Attributes:
+        sizes: widths and heights of whole images as stored; a crop out of an image has none.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class ImageFiles:
         self.labelled = labels.labelled
         self.notes = labels.notes
         self._records = tuple(records)
+        self.sizes = frozenset(record.size for record in records if record.size is not None and record.box is None)
         self._preprocessing = preprocessing
         self._cache: dict[int, NDArray[np.generic]] = {}
         self._free_bytes = cache_bytes
