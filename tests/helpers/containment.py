@@ -390,7 +390,7 @@ def violations(network: fx.GraphModule, setting: Setting, count: int, targets: i
         for piece, samples in enumerate(everyones):
             for name, over in state_excess(state, piece, samples, cells).items():
                 found[f"{kind}: {name} in piece {piece}"] = over
-        for target in (output, *sorted(plan.read - {output})[:targets]):
+        for target in (output, *sorted(plan.read.keys() - {output})[:targets]):
             for name, over in backward_excess(state, plan, target, everyones, cells).items():
                 found[f"{kind}: {name}"] = over
     for rows in (output_rows(plan.sizes[output], len(everyones)), coordinate_rows(plan.sizes[output], len(everyones))):
