@@ -123,6 +123,8 @@ def test_an_expired_waiver_fails_even_where_it_is_not_needed() -> None:
     gate = held([C] * 6, [C] * 6, (waiver(days=-1), waiver("001.png")))
     assert gate.result == GateResult.FAILED
     assert "1 of 2 waivers expired: 000.png (glare, see ticket 7) on 2026-11-21" in gate.checks[-1].message
+    late = held([C] * 6, [F] + [C] * 5, (waiver(days=-1),), Limits({EVERY: 0.5}))
+    assert "5 of 6 certified" in late.checks[0].message  # and it takes nothing out any more
 
 
 def test_waivers_travel_with_the_gate() -> None:
