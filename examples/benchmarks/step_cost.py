@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from usncli import zoo
+from usncli.loading.capture import capture
 from usncli.loading.pipeline import Pipeline
 from usncli.loading.preprocessing import Preprocessing
 from usncli.perturbing import parse_range
@@ -47,7 +48,7 @@ def make_step(name: str, kind: str, images: int, samples: int, device: str) -> C
     """Return a function of the step's number that takes one step."""
     torch.manual_seed(0)
     task = Task.HEATMAPS if name == "heatmaps" else Task.KEYPOINTS
-    network = NETWORKS[name]().to(device).to(memory_format=torch.channels_last)
+    network = capture(NETWORKS[name](), torch.zeros(2, 3, 64, 64)).to(device).to(memory_format=torch.channels_last)
     pipeline = Pipeline(network, PREPROCESSING, task).to(device)
     groups = dependency_groups(network, torch.zeros(2, 3, 64, 64, device=device))
     options = LossOptions(1.0, 1.0, 1.0, 1.0, 1.0, samples=samples)

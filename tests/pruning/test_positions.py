@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from usncli.loading.capture import capture
-from usncli.pruning.positions import position_grid, tapped_activations
+from usncli.pruning.positions import POSITIONS, layers_before_relu, position_grid, tapped_activations
 from usncli.scoring.activations import record_activations
 
 
@@ -14,26 +14,27 @@ class Block(nn.Module):
         super().__init__()
         self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
         self.norm, self.relu = nn.BatchNorm2d(4), nn.ReLU(inplace=in_place)
-        self.head = nn.Linear(4, 2)
+        self.before, self.head = nn.Conv2d(4, 4, 1), nn.Linear(4, 2)
 
     def forward(self, images):
         stem = self.first(images)
         hidden = self.relu(self.norm(self.second(self.relu(stem + 0))) + stem)
+        hidden = self.relu(self.before(hidden))
         return self.head(hidden.flatten(2).transpose(1, 2)).sum(dim=1)
 
 
-LAYERS = ("first", "norm", "head")
+LAYERS = ("first", "norm", "before", "head")
 
 
 def test_the_grid_is_even_small_and_shifts_over_the_whole_map():
     seen = torch.zeros(40, 40, dtype=torch.bool)
-    for step in range(100):
+    for step in range(400):
         place = torch.zeros(40, 40, dtype=torch.bool)
         place[position_grid(place.shape, step)] = True
-        assert 25 <= place.sum() <= 64
+        assert POSITIONS / 2 <= place.sum() <= POSITIONS
         seen |= place
     assert seen.float().mean() > 0.9
-    assert position_grid(torch.Size([8, 8]), 3) == (slice(0, None, 1),) * 2
+    assert position_grid(torch.Size([4, 4]), 3) == (slice(0, None, 1),) * 2
     assert position_grid(torch.Size([]), 3) == ()
 
 
@@ -44,6 +45,8 @@ def test_taken_activations_and_gradients_are_those_of_slices_of_whole_ones(layou
     network = Block(in_place=not captured).double()
     images = torch.rand(2, 3, 40, 40, dtype=torch.float64).to(memory_format=layout)
     network = capture(network, images) if captured else network
+    if captured:
+        assert layers_before_relu(network) == {"before"}
     generator = torch.Generator().manual_seed(1)
     weights = {}
 

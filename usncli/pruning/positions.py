@@ -8,6 +8,7 @@ that comes back through the network, not spread over a map of zeros first.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,11 +19,14 @@ from torch import Tensor, fx, nn
 from usncli.pruning.training import step_seed
 from usncli.scoring.activations import reading_activations
 
-POSITIONS = 64
-"""About how many positions of a map a step looks at."""
+POSITIONS = 16
+"""About how many positions of a map a step looks at: with 32 images, averages over some 500 values a channel."""
 
 POSITION_PURPOSE = 5
 """Sets the choice of positions apart from what else is drawn in a step (`step_seed`)."""
+
+RELUS = (torch.ops.aten.relu.default,)
+"""What a captured network calls where it has a ReLU."""
 
 Grid = tuple[slice, ...]
 """One slice for each axis of a map."""
@@ -45,14 +49,33 @@ def tapped_activations(network: nn.Module, layers: Iterable[str], step: int) -> 
     """
     taken: dict[str, Tensor] = {}
     captured = isinstance(network, fx.GraphModule)
+    unshared = layers_before_relu(network) if isinstance(network, fx.GraphModule) else frozenset()
 
     def tap(name: str, output: Tensor) -> Tensor:
         passed: Tensor
-        passed, taken[name] = _Tap.apply(output, position_grid(output.shape[2:], step))
+        passed, taken[name] = _Tap.apply(output, position_grid(output.shape[2:], step), name in unshared)
         return passed if captured else passed.clone()
 
     with reading_activations(network, layers, tap):
         yield taken
+
+
+def layers_before_relu(network: fx.GraphModule) -> frozenset[str]:
+    """Return the layers that run once and whose output goes to a ReLU and nowhere else.
+
+    The gradient that comes back to such a layer is a tensor that the ReLU's backward has just made and nothing else
+    holds, so that it may be changed in place. A sum, in contrast, hands one gradient to all that it adds.
+
+    Args:
+        network: as `usncli.loading.capture` returns it.
+    """
+    calls = network.graph.find_nodes(op="call_module")
+    runs = Counter(str(node.target) for node in calls)
+    return frozenset(
+        str(node.target)
+        for node in calls
+        if runs[str(node.target)] == 1 and len(node.users) == 1 and next(iter(node.users)).target in RELUS
+    )
 
 
 def position_grid(size: torch.Size, step: int) -> Grid:
@@ -73,17 +96,20 @@ class _Tap(torch.autograd.Function):
     """Identity, and a copy of some positions."""
 
     @staticmethod
-    def forward(ctx: Any, activations: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        ctx.place, ctx.shape = (slice(None), slice(None), *grid), activations.shape
+    def forward(ctx: Any, activations: Tensor, grid: Grid, unshared: bool) -> tuple[Tensor, Tensor]:
+        ctx.place, ctx.shape, ctx.unshared = (slice(None), slice(None), *grid), activations.shape, unshared
         ctx.set_materialize_grads(False)
         return activations, activations[ctx.place].clone(memory_format=torch.contiguous_format)
 
     @staticmethod
-    def backward(ctx: Any, passed: Tensor | None, taken: Tensor | None) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, passed: Tensor | None, taken: Tensor | None) -> tuple[Tensor | None, None, None]:
         if taken is None:
-            return passed, None
-        # A copy, for a residual sum hands one gradient to several layers; its memory layout is kept, since batch
-        # norm's backward is slow on a mixture of layouts.
-        whole = taken.new_zeros(ctx.shape) if passed is None else passed.clone()
-        whole[ctx.place] += taken
-        return whole, None
+            return passed, None, None
+        if passed is None:
+            passed = taken.new_zeros(ctx.shape)
+        elif not ctx.unshared:
+            # A residual sum hands one gradient to several layers. The copy keeps the memory layout, since batch norm's
+            # backward is slow on a mixture of layouts.
+            passed = passed.clone()
+        passed[ctx.place] += taken
+        return passed, None, None

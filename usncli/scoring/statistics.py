@@ -70,11 +70,17 @@ class _Averages(torch.autograd.Function):
     def forward(ctx: Any, activations: Tensor, weights: Tensor, variance_factor: float) -> tuple[Tensor, ...]:
         ctx.save_for_backward(activations, weights)
         ctx.variance_factor = variance_factor
-        clean, channels = activations[:, 0], (0, *range(2, activations.dim() - 1))
+        places = (0, *range(2, activations.dim() - 1))
         mean_shift, deviations = _shifts(activations, weights)
-        variance = _along_samples(weights, activations).mul(deviations.square_()).sum(1)
-        signal_variance, mean = torch.var_mean(clean, channels, correction=0)
-        return mean_shift.abs().mean(channels), variance_factor * variance.mean(channels), mean, signal_variance
+        count = mean_shift.numel() / max(mean_shift.shape[1], 1)
+        variance = weights @ _squares(deviations, (0, *range(3, activations.dim())))
+        mean, centred = _centred(activations[:, 0])
+        return (
+            torch.linalg.vector_norm(mean_shift, 1, places) / count,
+            variance * (variance_factor / count),
+            mean.flatten(),
+            _squares(centred, places) / count,
+        )
 
     @staticmethod
     @once_differentiable
@@ -82,33 +88,39 @@ class _Averages(torch.autograd.Function):
         ctx: Any, by_shift: Tensor, by_variance: Tensor, by_mean: Tensor, by_signal: Tensor
     ) -> tuple[Tensor, None, None]:
         activations, weights = ctx.saved_tensors
-        clean: Tensor = activations[:, 0]
-        gradient = torch.empty_like(activations)
-        count = clean.numel() / max(clean.shape[1], 1)
+        mean_shift, deviations = _shifts(activations, weights)
+        count = mean_shift.numel() / max(mean_shift.shape[1], 1)
 
         def spread(values: Tensor) -> Tensor:
-            return values.div(count).view(-1, *[1] * (clean.dim() - 2))
+            return values.div(count).view(-1, *[1] * (mean_shift.dim() - 2))
 
-        mean_shift, deviations = _shifts(activations, weights)
         by_mean_shift = mean_shift.sign_().mul_(spread(by_shift))
         deviations.mul_(spread(2 * ctx.variance_factor * by_variance)).add_(by_mean_shift.unsqueeze(1))
-        torch.mul(deviations, _along_samples(weights, activations), out=gradient[:, 1:])
-        mean = clean.mean((0, *range(2, clean.dim())), keepdim=True)
-        torch.sub(clean, mean, out=gradient[:, 0])
-        gradient[:, 0].mul_(spread(2 * by_signal)).add_(spread(by_mean)).sub_(by_mean_shift)
+        gradient = torch.empty_like(activations)
+        torch.mul(deviations, weights.view(1, -1, *[1] * (mean_shift.dim() - 1)), out=gradient[:, 1:])
+        _, centred = _centred(activations[:, 0])
+        torch.add(centred.mul_(spread(2 * by_signal)), spread(by_mean), out=gradient[:, 0]).sub_(by_mean_shift)
         return gradient, None, None
-
-
-def _along_samples(weights: Tensor, activations: Tensor) -> Tensor:
-    """Shape weights so that they multiply activations ``(images, samples, channels, ...)``."""
-    return weights.view(1, -1, *[1] * (activations.dim() - 2))
 
 
 def _shifts(activations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Return E D ``(images, channels, ...)`` and D - E D ``(images, samples, channels, ...)``."""
     shifts = activations[:, 1:] - activations[:, :1]
-    mean_shift = (_along_samples(weights, activations) * shifts).sum(1)
+    mean_shift = torch.zeros_like(shifts[:, 0])
+    for shift, weight in zip(shifts.unbind(1), weights, strict=True):
+        mean_shift.addcmul_(shift, weight)
     return mean_shift, shifts.sub_(mean_shift.unsqueeze(1))
+
+
+def _centred(clean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every channel's mean ``(1, channels, 1, ...)``, and activations ``(images, channels, ...)`` less it."""
+    mean = clean.mean((0, *range(2, clean.dim())), keepdim=True)
+    return mean, clean - mean
+
+
+def _squares(values: Tensor, places: tuple[int, ...]) -> Tensor:
+    """Return the sums of squares over some axes, in one pass."""
+    return torch.linalg.vector_norm(values, 2, places).square()
 
 
 def normalised_terms(mean_shift: Tensor, variance: Tensor, mean: Tensor, signal_variance: Tensor) -> InstabilityTerms:
