@@ -12,6 +12,7 @@ import usncli
 
 NAMES = [
     "CertifyOptions",
+    "CheckOptions",
     "ExportOptions",
     "FinetuneOptions",
     "PerturbationRange",
@@ -21,6 +22,7 @@ NAMES = [
     "Task",
     "UsnError",
     "certify",
+    "check",
     "export",
     "finetune_prune",
     "load_network",
@@ -36,8 +38,9 @@ PARAMETERS = {
         *("network", "images", "perturbations", "folder", "options"),
         *("validation", "processes", "progress"),
     ],
-    "certify": ["network", "images", "perturbations", "options", "journal", "progress"],
-    "export": ["network", "path", "images", "options", "provenance"],
+    "certify": ["network", "images", "perturbations", "options", "journal", "certificate", "progress"],
+    "check": ["certificate", "network", "images", "options", "expected", "onnx_sha256", "progress"],
+    "export": ["network", "path", "images", "options", "provenance", "bind_to"],
 }
 
 

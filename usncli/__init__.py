@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from usncli.api import certify, export, finetune_prune, score
+    from usncli.api import certify, check, export, finetune_prune, score
+    from usncli.certificates.check import CheckOptions
     from usncli.certifying.options import CertifyOptions
     from usncli.errors import UsnError
     from usncli.exporting.graph import ExportOptions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CertifyOptions",
+    "CheckOptions",
     "ExportOptions",
     "FinetuneOptions",
     "PerturbationRange",
@@ -33,6 +35,7 @@ __all__ = [
     "Task",
     "UsnError",
     "certify",
+    "check",
     "export",
     "finetune_prune",
     "load_network",
@@ -44,6 +47,7 @@ __all__ = [
 
 _HOMES = {
     "CertifyOptions": "usncli.certifying.options",
+    "CheckOptions": "usncli.certificates.check",
     "ExportOptions": "usncli.exporting.graph",
     "FinetuneOptions": "usncli.pruning.options",
     "PerturbationRange": "usncli.perturbing.ranges",
@@ -53,6 +57,7 @@ _HOMES = {
     "Task": "usncli.types",
     "UsnError": "usncli.errors",
     "certify": "usncli.api",
+    "check": "usncli.api",
     "export": "usncli.api",
     "finetune_prune": "usncli.api",
     "load_network": "usncli.loading.network_file",

@@ -13,6 +13,11 @@ from pathlib import Path
 from torch import nn
 
 from usncli.adapting import Images, Perturbations, as_data, as_pipeline, as_ranges
+from usncli.certificates.agreement import CheckedNetwork, Expectations
+from usncli.certificates.check import CheckOptions
+from usncli.certificates.check import check as check_certificate
+from usncli.certificates.issue import issue
+from usncli.certificates.record import CheckRecord
 from usncli.certifying.certify import certify as certify_pipeline
 from usncli.certifying.evaluation import make_evaluate
 from usncli.certifying.options import CertifyOptions
@@ -114,6 +119,7 @@ def certify(
     options: CertifyOptions | None = None,
     *,
     journal: Path | str | None = None,
+    certificate: Path | str | None = None,
     progress: ProgressCallback = silent,
 ) -> CertificationRecord:
     """Prove or refute, for each image and range, that no perturbation in the range changes the answer.
@@ -124,19 +130,49 @@ def certify(
         perturbations: each range is certified by itself.
         options: property, budget, bounds.
         journal: finished queries are kept in this file, so that the same call resumes.
+        certificate: what was proved is written to this file, for `check`.
         progress: told after every query.
 
     Raises:
         UsnError: see `usncli.certifying.certify.certify` and `usncli.adapting`.
     """
     pipeline = as_pipeline(network, images)
-    return certify_pipeline(
-        pipeline,
-        as_data(images, pipeline),
-        as_ranges(perturbations),
-        options or CertifyOptions(),
-        journal=None if journal is None else Path(journal),
-        progress=progress,
+    data, ranges, chosen = as_data(images, pipeline), as_ranges(perturbations), options or CertifyOptions()
+    kept = None if journal is None else Path(journal)
+    record = certify_pipeline(pipeline, data, ranges, chosen, journal=kept, progress=progress)
+    if certificate is not None:
+        issue(Path(certificate), pipeline, data, ranges, record, chosen)
+    return record
+
+
+def check(
+    certificate: Path | str,
+    network: nn.Module,
+    images: Images,
+    options: CheckOptions | None = None,
+    expected: Expectations | None = None,
+    *,
+    onnx_sha256: str | None = None,
+    progress: ProgressCallback = silent,
+) -> CheckRecord:
+    """Prove a certificate anew for a network and images, without searching.
+
+    Args:
+        certificate: the file.
+        network: what the certificate is held against.
+        images: likewise, in the order in which they were certified.
+        options: engine and parallelism.
+        expected: what the certificate must claim.
+        onnx_sha256: of the file that the network was read from, where that is ONNX and may be what it is bound to.
+        progress: told after every image.
+
+    Raises:
+        UsnError: see `usncli.certificates.check.check` and `usncli.adapting`.
+    """
+    pipeline = as_pipeline(network, images)
+    checked = CheckedNetwork(pipeline, onnx_sha256)
+    return check_certificate(
+        Path(certificate), checked, as_data(images, pipeline), options, expected, progress=progress
     )
 
 
@@ -147,6 +183,7 @@ def export(
     options: ExportOptions | None = None,
     *,
     provenance: Mapping[str, str] | None = None,
+    bind_to: Path | str | None = None,
 ) -> ExportRecord:
     """Write ONNX that onnxruntime was seen to run as PyTorch does.
 
@@ -156,6 +193,7 @@ def export(
         images: all of them are used to compare, as one batch.
         options: what goes in.
         provenance: what else the file's metadata says.
+        bind_to: the network's certificate; each of the two files gets the other's hash.
 
     Raises:
         UsnError: see `usncli.exporting.export.export` and `usncli.adapting`.
@@ -163,4 +201,5 @@ def export(
     pipeline = as_pipeline(network, images)
     data = as_data(images, pipeline)
     batch = collate([data[index] for index in range(len(data))])
-    return export_pipeline(pipeline, Path(path), batch.images, options, provenance=provenance)
+    certificate = None if bind_to is None else Path(bind_to)
+    return export_pipeline(pipeline, Path(path), batch.images, options, provenance=provenance, bind_to=certificate)

@@ -46,6 +46,10 @@ class ParityError(UsnError):
     """An exported network does not compute what PyTorch computes, within the tolerance (exit code 1)."""
 
 
+class CertificateError(UsnError):
+    """A certificate was changed, or is of another network, other images or other settings (exit code 1)."""
+
+
 class InterruptedRunError(UsnError):
     """A run was interrupted; what was finished is saved and the same command resumes it (exit code 130)."""
 

@@ -14,8 +14,16 @@ from torch import Tensor, nn
 from usncli import zoo
 from usncli.bounding.affine.engine import AffineEngine
 from usncli.bounding.engine import Bounded, Work
-from usncli.certifying import CertificationRecord, CertifyOptions, Engine, Method, QueryRecord, Verdict, certify
-from usncli.certifying import second_opinion as opinions
+from usncli.certifying import (
+    CertificationRecord,
+    CertifyOptions,
+    Engine,
+    Method,
+    QueryRecord,
+    Verdict,
+    certify,
+    reproof,
+)
 from usncli.certifying.batching import Request, bound_together
 from usncli.certifying.certify import OUT_OF_TIME
 from usncli.certifying.max_range import GAP
@@ -159,7 +167,7 @@ def test_a_second_opinion_that_is_not_reached_leaves_unknown(monkeypatch: pytest
     ranges = [parse_range("brightness=0.03")]
     record = certify(*dip(), ranges, CertifyOptions(second_opinion=True)).queries[0]
     assert (record.verdict, record.engine) == (Verdict.CERTIFIED, "usn+lirpa")
-    monkeypatch.setattr(opinions, "MOST_PARTS", 0)
+    monkeypatch.setattr(reproof, "MOST_PARTS", 0)
     record = certify(*dip(), ranges, CertifyOptions(second_opinion=True)).queries[0]
     assert record.verdict == Verdict.UNKNOWN
     assert record.certified_fraction == 0
@@ -223,7 +231,7 @@ def test_a_second_opinion_covers_the_largest_range_too(monkeypatch: pytest.Monke
     record = certify(pipeline, data, ranges, options).queries[0]
     assert (record.verdict, record.engine, record.message) == (Verdict.FALSIFIED, "usn+lirpa", None)
     assert record.certified_scale == pytest.approx(0.5 / 1.05, rel=1e-3)
-    monkeypatch.setattr(opinions, "MOST_PARTS", 0)
+    monkeypatch.setattr(reproof, "MOST_PARTS", 0)
     record = certify(pipeline, data, ranges, options).queries[0]
     assert (record.verdict, record.certified_scale, record.certified_lower) == (Verdict.FALSIFIED, 0.0, None)
     assert record.message

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from usncli.certifying.batching import Request, bound_together
@@ -14,15 +13,13 @@ from usncli.certifying.engines import ChosenEngine, Engines
 from usncli.certifying.falsify import Target
 from usncli.certifying.hunt import Hunt
 from usncli.certifying.options import CertifyOptions
-from usncli.certifying.problem import ImageProblem
+from usncli.certifying.problem import ImageProblem, checked_rows
 from usncli.certifying.rounds import Rounds
 from usncli.certifying.scaling import ScaledRange
 from usncli.certifying.second_opinion import Opinion, second_opinion
 
 BEGINNING_PASSES = 3.0
 """What it takes to set up a query: the property, the reference, and the rewritten network's answer."""
-REWRITING_TOLERANCE = 1e-3
-"""Largest difference of the rewritten network from the shipped one, as a share of 1 + the largest absolute output."""
 FIRST_ENGINE_SHARE = 0.75
 """Share of a query's budget that the first engine gets where another one may take over."""
 
@@ -70,7 +67,7 @@ class Attempt:
         seen = self.hunt.begin()
         if self.hunt.over:
             return
-        pieces = start_pieces(region, _checked_rows(image, shipped), start)
+        pieces = start_pieces(region, checked_rows(image, shipped), start)
         self._open(Search(region, pieces._replace(margins=seen.near(pieces.boxes))))
 
     @property
@@ -171,17 +168,3 @@ class Attempt:
             (found,) = bound_together(chosen, [self.take(self.waiting)])
             self.give(found)
         self._rounds.withdraw()
-
-
-def _checked_rows(problem: ImageProblem, shipped: Tensor) -> int:
-    """Return the number of rows, having made sure that the network that is bounded is the network that ships.
-
-    Raises:
-        ArithmeticError: the two differ on the clean image by more than float32's rounding explains.
-    """
-    bounded, shipped = problem.clean_prediction(), shipped.to(problem.image)
-    tolerance = REWRITING_TOLERANCE * (1 + float(shipped.abs().max()))
-    if not torch.allclose(bounded, shipped, rtol=0, atol=tolerance):
-        difference = float((bounded - shipped).abs().max())
-        raise ArithmeticError(f"the rewritten network differs from the shipped one by {difference:.3g} on this image")
-    return int(problem.claim.rows(bounded).bias.shape[1])

@@ -16,7 +16,6 @@ What a verdict ``certified`` claims depends on whose bounds it rests on (`QueryR
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,12 +23,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from usncli.bounding.method import Arithmetic
 from usncli.certifying.batching import Request, bound_together
 from usncli.certifying.branch_and_bound import Found
 from usncli.certifying.claims import check_reference
+from usncli.certifying.hashing import hash_network, hash_sample
 from usncli.certifying.journal import Journal, fingerprint
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.problem import BoundingProblem, make_problem
@@ -212,25 +210,9 @@ def _fingerprint(
         # More time for a run changes no verdict that the journal keeps.
         "options": {**options.to_record(), "run_seconds": 0.0},
         "ranges": [repr(region) for region in ranges],
-        "model": _model_hash(pipeline),
+        "model": hash_network(pipeline),
         "preprocessing": pipeline.preprocessing.to_record(),
         "task": pipeline.task.value,
-        "data": [_sample_hash(data, index) for index in range(images)],
+        "data": [hash_sample(data[index]) for index in range(images)],
     }
     return fingerprint(parts)
-
-
-def _model_hash(pipeline: Pipeline) -> str:
-    digest = hashlib.sha256(str(getattr(pipeline.network, "graph", "")).encode())
-    for name, tensor in sorted(pipeline.state_dict().items()):
-        digest.update(name.encode() + str(tuple(tensor.shape)).encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _sample_hash(data: ImageData, index: int) -> str:
-    sample = data[index]
-    digest = hashlib.sha256(sample.name.encode())
-    for tensor in (sample.image, sample.target):
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

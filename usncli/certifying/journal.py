@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from usncli.certifying.partition import Partition
 from usncli.certifying.verdicts import QueryRecord
 from usncli.errors import InputError
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the journal's lines."""
 
 
@@ -52,7 +54,8 @@ class Journal:
 
     def append(self, position: int, record: QueryRecord) -> None:
         """Write one finished query and wait until it is on disk."""
-        self._write({"position": position, "query": record.to_record()})
+        partition = None if record.partition is None else record.partition.to_record()
+        self._write({"position": position, "query": record.to_record(), "partition": partition})
         self.finished[position] = record
 
     def close(self) -> None:
@@ -86,7 +89,7 @@ class Journal:
             header, *records = [json.loads(line) for line in lines]
             same = (header["schema"], header["fingerprint"]) == (SCHEMA, self.mark)
             if same:
-                self.finished = {int(line["position"]): QueryRecord.from_record(line["query"]) for line in records}
+                self.finished = {int(line["position"]): _record(line) for line in records}
         except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{self.path}: expected a journal of usn certify, found something else; name another"
@@ -97,3 +100,8 @@ class Journal:
                 "usn; remove it or name another"
             )
         return len(whole)
+
+
+def _record(line: Mapping[str, Any]) -> QueryRecord:
+    partition = None if line["partition"] is None else Partition.from_record(line["partition"])
+    return replace(QueryRecord.from_record(line["query"]), partition=partition)

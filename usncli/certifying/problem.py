@@ -17,6 +17,9 @@ from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import Boxes, Lines, PerturbationRange
 from usncli.perturbing.lines import apart, normalised
 
+REWRITING_TOLERANCE = 1e-3
+"""Largest difference of the rewritten network from the shipped one, as a share of 1 + the largest absolute output."""
+
 
 @dataclass(frozen=True)
 class BoundingProblem:
@@ -153,3 +156,17 @@ def make_problem(pipeline: Pipeline, options: CertifyOptions) -> BoundingProblem
         factor.shape[1:],
         torch.finfo(torch.float32).eps / 2 if options.arithmetic == Arithmetic.FLOAT32 else 0.0,
     )
+
+
+def checked_rows(problem: ImageProblem, shipped: Tensor) -> int:
+    """Return the number of rows, having made sure that the network that is bounded is the network that ships.
+
+    Raises:
+        ArithmeticError: the two differ on the clean image by more than float32's rounding explains.
+    """
+    bounded, shipped = problem.clean_prediction(), shipped.to(problem.image)
+    tolerance = REWRITING_TOLERANCE * (1 + float(shipped.abs().max()))
+    if not torch.allclose(bounded, shipped, rtol=0, atol=tolerance):
+        difference = float((bounded - shipped).abs().max())
+        raise ArithmeticError(f"the rewritten network differs from the shipped one by {difference:.3g} on this image")
+    return int(problem.claim.rows(bounded).bias.shape[1])

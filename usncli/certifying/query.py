@@ -17,6 +17,7 @@ from usncli.certifying.branch_and_bound import Found, Outcome
 from usncli.certifying.claims import make_claim
 from usncli.certifying.falsify import Target
 from usncli.certifying.options import CertifyOptions
+from usncli.certifying.partition import Partition
 from usncli.certifying.problem import BoundingProblem
 from usncli.certifying.scaling import ScaledRange
 from usncli.certifying.verdicts import QueryRecord, Verdict
@@ -154,7 +155,9 @@ def _verdict(query: Query, attempt: Attempt) -> QueryRecord:
         return record if outcome is None else _with_outcome(query, record, outcome, attempt)
     assert outcome is not None
     if outcome.proved:
+        partition = Partition.of(outcome.partition)
         record = replace(query.record(Verdict.CERTIFIED), margin=_finite(_rounded_down(outcome.worst)))
+        record = replace(record, partition=partition)
     else:
         record = replace(query.record(Verdict.UNKNOWN), margin=_finite(_rounded_down(hunt.least)))
     return _with_outcome(query, record, outcome, attempt)

@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from usncli.certifying.batching import Request, bound_together
+from usncli.certifying.batching import bound_together
 from usncli.certifying.branch_and_bound import Outcome, Search
 from usncli.certifying.engines import ChosenEngine
 from usncli.certifying.problem import ImageProblem
-
-MOST_PARTS = 64
-"""How many parts a certified piece may be cut into, on average, before the second engine gives up."""
+from usncli.certifying.reproof import Reproof
 
 
 class Opinion(NamedTuple):
@@ -46,16 +44,10 @@ def second_opinion(
     Raises:
         ArithmeticError: its bounds contradict values of the network.
     """
-    search, left = first.of_proved(), len(first.unproved.margins)
-    most = MOST_PARTS * len(search.open.margins)
-    deadline, passes, threshold = time.monotonic() + seconds, 0.0, problem.threshold(chosen)
+    deadline = time.monotonic() + seconds
     chosen.engine.forget()
-    while not (search.over or ended()) and time.monotonic() < deadline and search.pieces < most:
-        pieces = search.next_round(chosen.engine.pieces_at_once)
-        (found,) = bound_together(chosen, [Request(problem, pieces.boxes, pieces.wanted)])
-        passes += float(found.passes.sum())
-        worst = int(found.margins.argmin())
-        if not float(found.margins[worst]) > -threshold:
-            return Opinion(False, tuple(pieces.boxes.centres()[worst].tolist()), search.outcome(), passes)
-        search.settle(pieces, found, threshold)
-    return Opinion(len(search.unproved.margins) == left, None, search.outcome(), passes)
+    proof = Reproof(problem, first.of_proved(), chosen)
+    while proof.waiting and not ended() and time.monotonic() < deadline:
+        (found,) = bound_together(chosen, [proof.take(proof.waiting)])
+        proof.give(found)
+    return Opinion(proof.confirmed, proof.contradicted, proof.outcome(), proof.passes)

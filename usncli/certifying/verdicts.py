@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from usncli.certifying.partition import Partition
 
 
 class Verdict(StrEnum):
@@ -51,6 +53,7 @@ class QueryRecord:
             is none.
         engine: whose bounds the verdict rests on, ``usn``, ``lirpa`` or both joined by ``+``; None where it took none.
         message: for error, what went wrong; for unknown, what ended it if not the query's own budget.
+        partition: for certified, the pieces that the verdict rests on; None in records that are read back.
     """
 
     image: str
@@ -71,10 +74,12 @@ class QueryRecord:
     falsified_scale: float | None = None
     engine: str | None = None
     message: str | None = None
+    partition: Partition | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        values = asdict(self)
+        """Return the fields as plain JSON values, but for the partition, which has its own place."""
+        values = asdict(replace(self, partition=None))
+        del values["partition"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()} | {
             "verdict": self.verdict.value
         }

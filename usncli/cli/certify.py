@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from usncli.cli.inputs import open_images, open_network, ranges_of
 from usncli.cli.invocation import Invocation
 from usncli.cli.results import show_results
 from usncli.cli.running import Result, Workspace, finished_folder
-from usncli.errors import NothingToCertifyError
+from usncli.errors import InputError, NothingToCertifyError
+from usncli.files import write_atomically
 from usncli.runs import visible_files
 from usncli.settings import CertifySettings
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 JOURNAL_NAME = "journal.jsonl"
 """Finished queries in the run folder."""
+CERTIFICATE_NAME = "certificate.jsonl"
+"""The certificate in the run folder."""
 
 
 def run(invocation: Invocation[CertifySettings]) -> ExitCode:
@@ -34,6 +38,9 @@ def run(invocation: Invocation[CertifySettings]) -> ExitCode:
     show_results(folder, invocation)
     for line in gate.lines if gate else ():
         invocation.consoles.line(line)
+    if settings.certificate is not None:
+        _copy_certificate(folder, settings.certificate)
+        invocation.consoles.say(f"certificate: {settings.certificate}")
     if settings.write_baseline is not None:
         asked.write_baseline(folder, settings.write_baseline)
         invocation.consoles.say(f"baseline: {settings.write_baseline}")
@@ -47,6 +54,22 @@ def _exit_code(gate: Gate | None) -> ExitCode:
     if gate is None or gate.result == GateResult.PASSED:
         return ExitCode.DONE
     return ExitCode.GATE_FAILED if gate.result == GateResult.FAILED else ExitCode.INCONCLUSIVE
+
+
+def _copy_certificate(folder: Path, path: Path) -> None:
+    """Copy a run's certificate.
+
+    Raises:
+        InputError: the run folder has none, or the file cannot be written.
+    """
+    kept = folder / CERTIFICATE_NAME
+
+    def write(temporary: Path) -> None:
+        shutil.copyfile(kept, temporary)
+
+    if not kept.is_file():
+        raise InputError(f"{folder}: expected {CERTIFICATE_NAME} in the run folder; remove the folder to run again")
+    write_atomically(path, write)
 
 
 def refuse_empty_folder(location: str) -> None:
@@ -97,9 +120,12 @@ def compute(invocation: Invocation[CertifySettings], workspace: Workspace) -> Re
     loaded = open_network(invocation, workspace.device)
     data = open_images(settings.data, invocation, loaded)
     journal = workspace.folder / JOURNAL_NAME
-    record = certify(loaded.pipeline, data, ranges, options, journal=journal, progress=workspace.progress)
+    kept = workspace.folder / CERTIFICATE_NAME
+    record = certify(
+        loaded.pipeline, data, ranges, options, journal=journal, certificate=kept, progress=workspace.progress
+    )
     keep_pictures(workspace.folder, loaded.pipeline, data, ranges, record, options)
-    return Result(record.to_record())
+    return Result(record.to_record(), (kept,))
 
 
 COMMAND = Command(CertifySettings, run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
-from usncli.errors import InterruptedRunError, NothingToCertifyError, ParityError, UsnError
+from usncli.errors import CertificateError, InterruptedRunError, NothingToCertifyError, ParityError, UsnError
 
 
 class ExitCode(IntEnum):
@@ -36,6 +36,7 @@ CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
     (NothingToCertifyError, ExitCode.NOTHING),
     (ParityError, ExitCode.GATE_FAILED),
+    (CertificateError, ExitCode.GATE_FAILED),
     (UsnError, ExitCode.USAGE),
 )
 """The exit code of each kind of error, the special before the general."""

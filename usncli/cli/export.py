@@ -53,7 +53,7 @@ def compute(invocation: Invocation[ExportSettings], workspace: Workspace) -> Res
     compared = subset(data, range(min(len(data), PARITY_IMAGES)))
     path = settings.onnx or workspace.folder / f"{Path(settings.checkpoint).stem}.onnx"
     provenance = {"source_sha256": loaded.sha256, "label_names": json.dumps(data.label_names)}
-    record = export(loaded.pipeline, path, compared, options, provenance=provenance)
+    record = export(loaded.pipeline, path, compared, options, provenance=provenance, bind_to=settings.bind)
     return Result(record.to_record(), (path,))
 
 

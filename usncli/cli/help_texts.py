@@ -54,6 +54,13 @@ COMMANDS = {
 
     Example: usn export pruned.safetensors --data images --onnx model.onnx
     """,
+    "check": """Prove a certificate anew for a network and images, without searching.
+
+    Where something was changed, left out, or is of another network, nothing passes: exit code 1, and what it is. What
+    the chosen engine can neither prove nor refute ends with 4.
+
+    Example: usn check certificate.jsonl --model model.onnx --data images --tau 1 --perturb brightness=0.1
+    """,
     "report": """Write one self-contained HTML page on finished runs: tables, plots, how to reproduce.
 
     Example: usn report usn-runs/score-model-1a2b3c4d usn-runs/certify-model-5e6f7a8b

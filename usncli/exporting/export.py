@@ -12,7 +12,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from usncli.errors import InputError
+from usncli.certificates.issue import bind
+from usncli.errors import ConfigurationError, InputError
+from usncli.exporting.binding import METADATA_KEY, open_for, perturbed_too, require_margins
 from usncli.exporting.graph import ExportOptions, output_name, to_onnx
 from usncli.exporting.metadata import attach, describe
 from usncli.exporting.parity import compare, require_parity
@@ -28,6 +30,7 @@ def export(
     options: ExportOptions | None = None,
     *,
     provenance: Mapping[str, str] | None = None,
+    bind_to: Path | None = None,
 ) -> ExportRecord:
     """Write a pipeline as one ONNX file that onnxruntime was seen to run as PyTorch does.
 
@@ -41,27 +44,41 @@ def export(
         images: real images, ``(batch, channels, height, width)`` in [0, 1], at the network's input size.
         options: what goes in; by default everything, in opset 18.
         provenance: what else the file's metadata says, see `metadata.describe`.
+        bind_to: the certificate of this pipeline; each of the two files gets the other's hash.
 
     Raises:
         InputError: the images have another shape than the network takes; they or the network's outputs are not
             finite; the path is a folder.
         UnsupportedOperationError: the network has no ONNX form (see `graph.to_onnx`).
-        ParityError: onnxruntime computes something else than PyTorch, beyond the tolerance.
+        ParityError: onnxruntime computes something else than PyTorch, beyond the tolerance or a certified margin.
+        CertificateError: the certificate was changed, or is another pipeline's.
     """
     started = time.perf_counter()
     options = options or ExportOptions()
     _check(pipeline, path, images)
-    described = describe(pipeline, options, provenance or {})
+    provenance, certificate = dict(provenance or {}), None
+    if bind_to is not None:
+        if not options.include_preprocessing:
+            raise ConfigurationError("bind: expected the preprocessing in the graph, as it was certified; put it in")
+        certificate = open_for(bind_to, pipeline)
+        provenance[METADATA_KEY] = certificate.end.sha256
+        images = perturbed_too(images, certificate)
+    described = describe(pipeline, options, provenance)
     inputs, expected = _reference(pipeline, images, options)
     model = to_onnx(pipeline, inputs, options)
     attach(model, described)
     content = model.SerializeToString(deterministic=True)
     comparisons = compare(content, inputs.float(), expected)
     require_parity(comparisons, options.tolerance)
+    if certificate is not None:
+        require_margins(certificate, comparisons)
     write_atomically(path, lambda temporary: _write(temporary, content))
+    sha256 = sha256_of_file(path)
+    if certificate is not None:
+        bind(certificate.path, sha256, path.name)
     return ExportRecord(
         path=str(path),
-        sha256=sha256_of_file(path),
+        sha256=sha256,
         file_bytes=len(content),
         parameters=count_parameters(model),
         opset=options.opset,

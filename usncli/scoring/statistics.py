@@ -120,7 +120,8 @@ def _centred(clean: Tensor) -> tuple[Tensor, Tensor]:
 
 def _squares(values: Tensor, places: tuple[int, ...]) -> Tensor:
     """Return the sums of squares over some axes, in one pass."""
-    return torch.linalg.vector_norm(values, 2, places).square()
+    norms: Tensor = torch.linalg.vector_norm(values, 2, places)
+    return norms.square()
 
 
 def normalised_terms(mean_shift: Tensor, variance: Tensor, mean: Tensor, signal_variance: Tensor) -> InstabilityTerms:

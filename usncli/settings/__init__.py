@@ -3,6 +3,7 @@
 from usncli.settings.commands import (
     COMMANDS,
     CertifySettings,
+    CheckSettings,
     CommandSettings,
     DemoSettings,
     DoctorSettings,
@@ -19,6 +20,7 @@ from usncli.settings.resolve import Sources, check, collect, refuse_wrong_values
 __all__ = [
     "COMMANDS",
     "CertifySettings",
+    "CheckSettings",
     "CommandSettings",
     "DemoSettings",
     "DoctorSettings",

@@ -11,6 +11,8 @@ from pydantic import Field
 from usncli.settings.groups import (
     DEFAULT_RUNS,
     CheckpointSettings,
+    DataSettings,
+    DeviceSettings,
     FormatSettings,
     GateFormatSettings,
     GateSettings,
@@ -233,6 +235,14 @@ class CertifySettings(
     unstable_images: Annotated[
         int, Option("Images on which unstable ReLUs are counted; 0 counts none."), Field(ge=0)
     ] = 0
+    certificate: Annotated[
+        File | None,
+        Option(
+            "Also write the run's certificate here, for usn check; it always lies in the run folder.",
+            metavar="FILE",
+            identifies_run=False,
+        ),
+    ] = None
 
 
 class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings):
@@ -251,6 +261,67 @@ class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings
     tolerance: Annotated[
         float, Option("Largest difference between PyTorch and onnxruntime that is accepted."), Field(ge=0)
     ] = 1e-3
+    bind: Annotated[
+        File | None,
+        Option(
+            "Certificate of this network: the ONNX file gets its hash, and it gets that of the ONNX file.",
+            metavar="CERTIFICATE",
+        ),
+    ] = None
+
+
+class CheckSettings(
+    CommandSettings,
+    OutputSettings,
+    DeviceSettings,
+    PerturbationSettings,
+    ImageSettings,
+    DataSettings,
+    CheckpointSettings,
+):
+    """Settings of ``usn check``."""
+
+    command: ClassVar[str] = "check"
+    group: ClassVar[str] = "Check"
+
+    certificate: Annotated[
+        File, Option("The certificate, as usn certify wrote it.", metavar="CERTIFICATE", positional=True)
+    ]
+    checkpoint: Annotated[
+        File,
+        Option(
+            "The network that the certificate is held against: the checkpoint that was certified, or the ONNX file "
+            "that the certificate is bound to.",
+            metavar="CHECKPOINT",
+            flag="model",
+        ),
+    ]
+    perturb: Annotated[
+        Texts,
+        Option(
+            "Range that the certificate must claim; repeat for more. Without any, its own are checked.",
+            metavar="RANGE",
+            expected="text such as brightness=0.1",
+        ),
+    ] = ()
+    tau: Annotated[float | None, Option("Tau that the certificate must claim: pixels."), Field(gt=0)] = None
+    reference: Annotated[
+        Literal["prediction", "label"] | None, Option("Reference that it must claim.", metavar="REFERENCE")
+    ] = None
+    engine: Annotated[
+        Literal["auto", "usn", "lirpa"],
+        Option("What proves it anew: usn's own engine, auto_LiRPA, or the one and then the other."),
+    ] = "auto"
+    bound_method: Annotated[
+        Literal["forward+backward", "forward", "crown", "ibp", "crown-ibp"],
+        Option("How auto_LiRPA bounds the network.", metavar="METHOD"),
+    ] = "forward+backward"
+    precision: Annotated[
+        Literal["float64", "float32"], Option("Precision of auto_LiRPA's bounds.", metavar="PRECISION")
+    ] = "float64"
+    memory: Annotated[float, Option("Gigabytes that bounding may take at once, in each job."), Field(gt=0)] = 2.0
+    jobs: Annotated[int, Option("Images checked at once; 0: one a processor core."), Field(ge=0)] = 0
+    record: Annotated[File | None, Option("Also write what was found here, as JSON.", metavar="FILE")] = None
 
 
 class DemoSettings(CommandSettings, RunSettings):
@@ -290,6 +361,7 @@ COMMANDS: dict[str, type[CommandSettings]] = {
         FinetunePruneSettings,
         CertifySettings,
         ExportSettings,
+        CheckSettings,
         DemoSettings,
         ReportSettings,
         DoctorSettings,

@@ -147,7 +147,15 @@ class OutputSettings(SettingsGroup):
     verbose: Annotated[bool, Option("Show more, and tracebacks.", short="-v", identifies_run=False)] = False
 
 
-class RunSettings(OutputSettings):
+class DeviceSettings(SettingsGroup):
+    """Where work happens."""
+
+    group: ClassVar[str] = "Run"
+
+    device: Annotated[str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 ...", metavar="DEVICE")] = "auto"
+
+
+class RunSettings(OutputSettings, DeviceSettings):
     """Where a run is kept and how it runs."""
 
     group: ClassVar[str] = "Run"
@@ -160,7 +168,6 @@ class RunSettings(OutputSettings):
             identifies_run=False,
         ),
     ] = None
-    device: Annotated[str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 ...", metavar="DEVICE")] = "auto"
     seed: Annotated[int, Option("Seed of every random draw.", metavar="N"), Field(ge=0, lt=2**31)] = 0
 
 

@@ -28,6 +28,7 @@ class Option:
         identifies_run: whether another value makes another run (``False`` for what only changes how results are shown
             or judged, so that a finished run can be shown or judged again).
         expected: what a value must be, in words; by default it follows from the type and the constraints.
+        flag: its flag without the dashes, where that is not the field's name.
     """
 
     help: str
@@ -36,6 +37,7 @@ class Option:
     positional: bool = False
     identifies_run: bool = True
     expected: str = ""
+    flag: str = ""
 
 
 class SettingsGroup(BaseModel):
@@ -80,7 +82,7 @@ class NamedOption(NamedTuple):
     @property
     def flag(self) -> str:
         """Its flag, ``--min-certified``; for a positional argument its name in capitals."""
-        return self.key.upper() if self.option.positional else f"--{self.key}"
+        return self.key.upper() if self.option.positional else f"--{self.option.flag or self.key}"
 
     @property
     def variable(self) -> str:
