@@ -15,6 +15,7 @@ from usncli.cli.running import Result, Workspace, finished_folder
 from usncli.errors import NothingToCertifyError
 from usncli.runs import visible_files
 from usncli.settings import CertifySettings
+from usncli.settings.certification import CertificationSettings
 
 if TYPE_CHECKING:
     from usncli.certifying.options import CertifyOptions
@@ -60,7 +61,7 @@ def refuse_empty_folder(location: str) -> None:
         raise NothingToCertifyError(f"data {location}: expected images, found an empty folder; nothing was certified")
 
 
-def options_of(settings: CertifySettings) -> CertifyOptions:
+def options_of(settings: CertificationSettings) -> CertifyOptions:
     """Return the stage's options.
 
     Raises:
