@@ -32,16 +32,21 @@ def pilot(*queries: QueryRecord, **more: object) -> Pilot:
 @pytest.mark.parametrize("verdict", [Verdict.CERTIFIED, Verdict.FALSIFIED, Verdict.MISCLASSIFIED, Verdict.ERROR])
 def test_what_was_decided_takes_what_it_took(verdict: Verdict) -> None:
     assert cost(query(1.5, verdict), CAP, AUTO) == Span(1.5, 1.5, 1.5)
+    assert cost(query(4.5, verdict), CAP, AUTO) == Span(4.5, 4.5, 4.5)  # its last batch went beyond the cap
 
 
 def test_what_proved_nothing_within_the_cap_takes_the_whole_budget() -> None:
     assert cost(query(4.1, Verdict.UNKNOWN), CAP, OWN) == Span(4.1, 60.0, 60.0)
-    assert cost(query(4.1, Verdict.FALSIFIED), CAP, OWN) == Span(4.1, 60.0, 60.0)  # looking for the largest range
+
+
+def test_what_looks_for_the_largest_range_goes_on_once_it_is_falsified() -> None:
+    assert cost(query(4.1, Verdict.FALSIFIED, falsified_scale=0.5), CAP, OWN) == Span(4.1, 60.0, 60.0)
+    assert cost(query(3.1, Verdict.FALSIFIED, falsified_scale=0.5), CAP, OWN) == Span(3.1, 3.1, 3.1)
 
 
 def test_what_proved_a_part_within_the_cap_goes_on_like_that() -> None:
     open_query = query(4.0, Verdict.UNKNOWN, certified_fraction=0.4)
-    assert cost(open_query, CAP, OWN) == Span(4.0, 10.0, 60.0)
+    assert cost(open_query, CAP, OWN) == Span(4.0, 10.0, 10 * ALONE)
     assert cost(open_query, CAP, replace(OWN, seconds=8.0)) == Span(4.0, 8.0, 8.0)
     # Our own engine gets three quarters of the budget before auto_LiRPA takes over.
     almost = query(4.0, Verdict.UNKNOWN, certified_fraction=0.08)

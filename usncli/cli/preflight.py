@@ -95,13 +95,13 @@ def show_operations(invocation: Invocation[DoctorSettings], found: Examination) 
 
 def show_prediction(invocation: Invocation[DoctorSettings], pilot: Pilot, prediction: Prediction) -> None:
     """Print how long certifying will take and what memory."""
-    from usncli.reporting.table import Column, table
+    from usncli.reporting.table import Cell, Column, table
 
     errors = [query for query in pilot.queries if query.message and query.verdict == "error"]
     for query in errors:
         invocation.consoles.say(f"warning: {query.image}, {query.perturbation}: {query.message}")
     columns = ("range", Column("pilot images", ","), Column("open", ","), "an image", "all of them", "between")
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (item.perturbation, item.images, item.open, *_texts(item.seconds)[:1], *_texts(item.total))
         for item in prediction.ranges
     ]

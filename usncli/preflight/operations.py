@@ -60,17 +60,18 @@ def certification_obstacles(pipeline: Pipeline, options: CertifyOptions) -> tupl
         pipeline: with a captured network.
         options: of the run; what its engines do not need does not block it.
     """
-    network, found = pipeline.network, dict[tuple[str, str], Obstacle]()
+    network, found = pipeline.network, list[Obstacle]()
     assert isinstance(network, torch.fx.GraphModule)
     example = torch.full((1, *pipeline.preprocessing.input_shape), 0.5)
     for vocabulary, needed in vocabularies(options).items():
         for item in unsupported_operations(network, example, vocabulary):
-            cannot = CERTIFIED if needed else CONFIRMED
             layer = item.layer if item.operation in item.layer else f"{item.layer} ({item.operation})"
+            cannot = CERTIFIED if needed else CONFIRMED
             obstacle = Obstacle(layer, cannot, item.reason, item.remedy, blocking=needed)
-            found.setdefault((layer, item.reason if needed else ""), obstacle)
-    certain = {obstacle.layer for obstacle in found.values() if obstacle.blocking}
-    return tuple(item for item in found.values() if item.blocking or item.layer not in certain)
+            # What no engine knows is said once.
+            if obstacle not in found and (needed or all(layer != other.layer for other in found)):
+                found.append(obstacle)
+    return tuple(found)
 
 
 def examine(pipeline: Pipeline, options: CertifyOptions) -> Examination:

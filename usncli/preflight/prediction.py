@@ -16,7 +16,7 @@ from usncli.certifying.verdicts import QueryRecord, Verdict
 from usncli.preflight.pilot import Pilot
 
 ALONE = 3.0
-"""Factor by which one image may be unlike the others."""
+"""Factor by which one image may be unlike the others, and the rest of a range unlike what was proved first."""
 MACHINE = 1.5
 """Factor by which a machine may be faster or slower later on."""
 
@@ -139,11 +139,13 @@ def cost(query: QueryRecord, cap: float, options: CertifyOptions) -> Span:
     likely = spent / proved if proved > 0 else math.inf
     share = FIRST_ENGINE_SHARE if falls_back(options) else 1.0
     middle = likely if likely <= share * budget else budget
-    return Span(min(spent, budget), max(min(spent, budget), middle), budget)
+    return Span(min(spent, budget), max(min(spent, budget), middle), min(ALONE * likely, budget))
 
 
 def _left_open(query: QueryRecord, cap: float) -> bool:
-    return query.verdict == Verdict.UNKNOWN or query.seconds >= cap
+    """Say whether more time would have been used; one that looks for the largest range goes on once it is falsified."""
+    looking = query.falsified_scale is not None and query.seconds >= cap
+    return query.verdict == Verdict.UNKNOWN or looking
 
 
 def _cut_off(query: QueryRecord, cap: float) -> bool:
