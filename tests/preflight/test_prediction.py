@@ -94,6 +94,13 @@ def test_a_query_that_the_pilots_end_cut_off_takes_as_long_as_those_that_took_lo
     # Where none took longer, its own proved share says how long.
     (item,) = predict(pilot(query(1.0), cut_off), ["brightness=0.1"], 1, OWN).ranges
     assert item.seconds.middle == pytest.approx((1 + 4) / 2)
+    # Where it had proved next to nothing yet, the others say how much longer; alone it has to count in full.
+    nothing = replace(cut_off, certified_fraction=0.01)
+    (item,) = predict(pilot(query(1.0), nothing), ["brightness=0.1"], 1, OWN).ranges
+    assert item.seconds.middle == pytest.approx((1 + 3) / 2)
+    assert item.seconds.high == 60.0
+    (item,) = predict(pilot(replace(nothing, certified_fraction=0.0)), ["brightness=0.1"], 1, OWN).ranges
+    assert item.seconds.middle == 60.0
 
 
 def test_queries_that_never_began_say_nothing() -> None:

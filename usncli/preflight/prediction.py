@@ -17,6 +17,8 @@ from usncli.preflight.pilot import Pilot
 
 ALONE = 3.0
 """Factor by which one image may be unlike the others, and the rest of a range unlike what was proved first."""
+TELLING = 0.1
+"""Least proved share of a range from which the rest is foretold of a query that was cut off early."""
 MACHINE = 1.5
 """Factor by which a machine may be faster or slower later on."""
 
@@ -111,9 +113,7 @@ def _predict_range(pilot: Pilot, label: str, images: int, options: CertifyOption
     known = list(costs.values())
     for query in begun:
         if id(query) not in costs:
-            # It would have taken as long as those that took longer: Efron's redistribution to the right.
-            longer = [item for item in known if item.middle >= query.seconds]
-            costs[id(query)] = _mean(longer) if longer else cost(query, query.seconds, options)
+            costs[id(query)] = _cost_of_cut_off(query, known, options)
     seconds = _with_doubt(list(costs.values()), _budget(options))
     still_open = sum(_left_open(query, pilot.cap) for query in begun)
     return RangePrediction(label, len(begun), still_open, seconds, seconds.times(images))
@@ -140,6 +140,21 @@ def cost(query: QueryRecord, cap: float, options: CertifyOptions) -> Span:
     share = FIRST_ENGINE_SHARE if falls_back(options) else 1.0
     middle = likely if likely <= share * budget else budget
     return Span(min(spent, budget), max(min(spent, budget), middle), min(ALONE * likely, budget))
+
+
+def _cost_of_cut_off(query: QueryRecord, known: Sequence[Span], options: CertifyOptions) -> Span:
+    """Return what a query would have taken that the pilot's end cut off, perhaps before it had come anywhere.
+
+    As long as those of its range that took longer (Efron's redistribution to the right). Where none did: by its own
+    proved share if that says something; else as much longer as the others took on average, as if time had no memory.
+    """
+    own = cost(query, query.seconds, options)
+    longer = [item for item in known if item.middle >= query.seconds]
+    if longer:
+        return _mean(longer)
+    if not known or query.certified_fraction >= TELLING:
+        return own
+    return Span(own.low, min(query.seconds + _mean(known).middle, own.high), own.high)
 
 
 def _left_open(query: QueryRecord, cap: float) -> bool:
