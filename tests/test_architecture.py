@@ -30,10 +30,11 @@ ALLOWED: dict[str, set[str]] = {
     "runs": ROOT,
     "drafting": ROOT | {"loading", "bounding", "settings"},
     **{stage: ROOT | set(STAGES[:index]) for index, stage in enumerate(STAGES)},
+    "preflight": ROOT | {"loading", "perturbing", "bounding", "scoring", "certifying", "exporting"},
     "adapting": ROOT | set(STAGES),
     "api": ROOT | set(STAGES) | {"adapting"},
     "demo": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api"},
-    "cli": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api", "demo", "drafting"},
+    "cli": ROOT | set(STAGES) | {"zoo", "settings", "runs", "adapting", "api", "demo", "drafting", "preflight"},
     "__init__": ROOT | set(STAGES) | {"api"},
     "__main__": {"cli"},
 }

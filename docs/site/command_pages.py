@@ -19,6 +19,7 @@ HEADER = "| flag, key, variable | value | default | what it does |\n|---|---|---
 
 FURTHER_READING = {
     "init": "[Configuration](../configuration.md#a-first-file)",
+    "doctor": "[Before it starts](../certification.md#before-it-starts)",
     "score": "[The method](../method.md#instability-and-importance), [sample size](../sample-size.md)",
     "finetune-prune": "[The method](../method.md#training-and-cutting), [training](../training.md)",
     "certify": "[Certification](../certification.md), [in CI](../ci.md)",

@@ -26,6 +26,7 @@ from usncli.pruning.fitting import fit
 from usncli.pruning.options import OptimiserOptions
 from usncli.types import ImageData, Task
 
+EXAMPLES = Path(__file__).parents[1]
 JITTER = (0.2, 0.3)
 AIRCRAFT = Preprocessing(64, 64, mean=(0.45,), std=(0.25,))
 AIRCRAFT_BATCH = 32
@@ -153,8 +154,12 @@ def subject(
 
 
 def _fly_example() -> ModuleType:
-    path = Path(__file__).parents[1] / "fly" / "train_baseline.py"
-    spec = importlib.util.spec_from_file_location("fly_train_baseline", path)
+    return example_script("fly/train_baseline.py")
+
+
+def example_script(path: str) -> ModuleType:
+    """Import a script of the examples."""
+    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), EXAMPLES / path)
     assert spec is not None, path
     assert spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)

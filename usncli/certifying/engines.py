@@ -39,6 +39,19 @@ class ChosenEngine:
     shares: bool
 
 
+def falls_back(options: CertifyOptions) -> bool:
+    """Say whether auto_LiRPA is to get what our own engine leaves undecided."""
+    return options.engine == Engine.AUTO and options.arithmetic == Arithmetic.REAL
+
+
+def vocabularies(options: CertifyOptions) -> dict[Vocabulary, bool]:
+    """Return what a run's engines have the network rewritten into, each with whether the run cannot do without."""
+    needed = {Vocabulary.RELU: options.engine == Engine.LIRPA or options.second_opinion}
+    if options.engine != Engine.LIRPA:
+        return {Vocabulary.FULL: True, **(needed if needed[Vocabulary.RELU] or falls_back(options) else {})}
+    return needed
+
+
 class Engines:
     """The engines of a run; auto_LiRPA is built only where it is needed.
 
@@ -72,9 +85,7 @@ class Engines:
     @property
     def may_fall_back(self) -> bool:
         """Whether auto_LiRPA is to get what the first engine leaves undecided."""
-        options = self._options
-        real = options.arithmetic == Arithmetic.REAL
-        return options.engine == Engine.AUTO and real and self.first.name != "lirpa"
+        return falls_back(self._options)
 
     def fallback(self) -> ChosenEngine | None:
         """Return the engine that gets what the first leaves undecided; None where there is none."""

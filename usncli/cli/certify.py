@@ -17,6 +17,7 @@ from usncli.errors import InputError, NothingToCertifyError
 from usncli.files import write_atomically
 from usncli.runs import visible_files
 from usncli.settings import CertifySettings
+from usncli.settings.certification import CertificationSettings
 
 if TYPE_CHECKING:
     from usncli.certifying.options import CertifyOptions
@@ -83,7 +84,7 @@ def refuse_empty_folder(location: str) -> None:
         raise NothingToCertifyError(f"data {location}: expected images, found an empty folder; nothing was certified")
 
 
-def options_of(settings: CertifySettings) -> CertifyOptions:
+def options_of(settings: CertificationSettings) -> CertifyOptions:
     """Return the stage's options.
 
     Raises:

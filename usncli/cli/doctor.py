@@ -1,4 +1,4 @@
-"""``usn doctor``: what this machine has, what is missing, and the line that installs it."""
+"""``usn doctor``: what this machine has and lacks, with the line that installs it; then the checkpoint, if any."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from usncli.cli.console import Consoles
 from usncli.cli.execution import Command
 from usncli.cli.exit_codes import ExitCode
 from usncli.cli.invocation import Invocation
+from usncli.cli.preflight import look_at_checkpoint
 from usncli.errors import UsnError
 from usncli.runs.versions import PACKAGES, package_version
 from usncli.settings import DoctorSettings
@@ -24,6 +26,8 @@ INSTALL_LINES = {
     "torch-pruning": "pip install torch-pruning==1.6.1",
 }
 """How to install what ``pip install NAME`` would not."""
+OPTIONAL = frozenset({"auto_LiRPA", "bound engine lirpa", "onnxruntime", "onnxruntime-gpu"})
+"""What a checkpoint can be looked at without."""
 
 
 class Finding(NamedTuple):
@@ -92,17 +96,28 @@ def provider_finding() -> Finding:
 
 
 def run(invocation: Invocation[DoctorSettings]) -> ExitCode:
-    """Print what was found; what is missing makes exit code 2."""
+    """Print what was found; what is missing, or keeps the checkpoint from being certified, makes exit code 2."""
+    consoles = invocation.consoles
+    lacking = show_machine(consoles)
+    if lacking:
+        consoles.error(f"missing: {', '.join(lacking)}; the table says what to type")
+    code = ExitCode.USAGE if lacking else ExitCode.DONE
+    if invocation.settings.checkpoint is None:
+        return code
+    if not OPTIONAL.issuperset(lacking):
+        consoles.say(f"{invocation.settings.checkpoint}: is looked at once nothing is missing")
+        return code
+    return max(code, look_at_checkpoint(invocation))
+
+
+def show_machine(consoles: Consoles) -> list[str]:
+    """Print what this machine has; return what is missing."""
     table = Table("what", "found", "what to type", title="usn doctor", title_justify="left")
     found = list(findings())
     for finding in found:
         table.add_row(finding.what, finding.found or "missing", finding.remedy)
-    invocation.consoles.show(table)
-    lacking = [finding.what for finding in found if not finding.found]
-    if lacking:
-        invocation.consoles.error(f"missing: {', '.join(lacking)}; the table says what to type")
-        return ExitCode.USAGE
-    return ExitCode.DONE
+    consoles.show(table)
+    return [finding.what for finding in found if not finding.found]
 
 
 COMMAND = Command(DoctorSettings, run)

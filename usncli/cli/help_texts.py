@@ -21,9 +21,15 @@ COMMANDS = {
 
     Example: usn demo
     """,
-    "doctor": """Show versions, devices, bound engines and ONNX providers, and what to type for what is missing.
+    "doctor": """Show what this machine has and what to type for what is missing; then what a checkpoint will meet.
 
-    Example: usn doctor
+    With a checkpoint, given or named in usn.yaml: each operation that cannot be scored, cut, certified or exported, by
+    layer, with what to do. With images and ranges too: the time and memory that usn certify will take, from a pilot of
+    about 12 seconds. It takes the options of usn certify and reads its section of usn.yaml.
+
+    Exit code 2 where something is missing, or the network cannot be certified as it is.
+
+    Example: usn doctor model.onnx --data images --perturb brightness=0.1
     """,
     "init": """Look at a checkpoint and images, and write a commented usn.yaml.
 

@@ -119,7 +119,7 @@ def _unsupported(captured: Captured | None) -> tuple[str, ...]:
     if captured is None:
         return ()
     return tuple(
-        f"cannot be certified: {item.layer} ({item.operation}): {item.reason}"
+        f"cannot be certified: {item.layer} ({item.operation}): {item.reason}; {item.remedy}"
         for item in unsupported_operations(captured.network, captured.example)
     )
 

@@ -11,8 +11,8 @@ from onnx import version_converter
 from torch import Tensor, nn
 
 from usncli.errors import ConfigurationError, UnsupportedOperationError
-from usncli.exporting.quiet import quietly
 from usncli.loading.pipeline import Pipeline
+from usncli.loading.quiet import quietly
 from usncli.types import Task
 
 OLDEST_OPSET = 14
@@ -116,7 +116,7 @@ def _translate(module: nn.Module, example: Tensor, output: str, opset: int) -> o
             )
     except RuntimeError as error:  # torch's tracing and conversion errors share no narrower root
         raise UnsupportedOperationError(
-            f"ONNX: expected a network that torch.export can trace for any batch size, got: {_reason(error)}; "
+            f"ONNX: expected a network that torch.export can trace for any batch size, got: {reason_of(error)}; "
             "rewrite that layer or export it without"
         ) from error
     if program is None:
@@ -150,8 +150,8 @@ def _strip_notes(model: onnx.ModelProto) -> None:
         node.metadata_props.extend(kept)
 
 
-def _reason(error: BaseException) -> str:
-    """The last cause's first line: the exporter wraps what went wrong in pages of advice."""
+def reason_of(error: BaseException) -> str:
+    """Return the last cause's first line: the exporter wraps what went wrong in pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

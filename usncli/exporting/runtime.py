@@ -12,7 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 from torch import Tensor
 
 from usncli.errors import ConfigurationError, InputError
-from usncli.exporting.quiet import quietly
+from usncli.loading.quiet import quietly
 
 _ERRORS_ONLY = 3
 _UNREADABLE = (

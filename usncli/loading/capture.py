@@ -17,8 +17,10 @@ from torch.export.graph_signature import InputKind
 
 from usncli.errors import InputError, UnsupportedOperationError
 from usncli.loading.emission import LiftedTensor
+from usncli.loading.failing_line import failing_line
 from usncli.loading.graph_passes import LiftedGraph, build_network
 from usncli.loading.operations import LAYER, LIFTED
+from usncli.loading.quiet import quietly
 
 _TOLERANCE = 1e-4
 
@@ -91,8 +93,8 @@ def _run(module: nn.Module, example: Tensor) -> Tensor:
         output = module(example.clone())
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise InputError(
-            f"the network does not run on images of shape {tuple(example.shape[1:])} ({first_line(error)}); "
-            "check size and colour, and that it takes one tensor"
+            f"the network does not run on images of shape {tuple(example.shape[1:])} ({first_line(error)}"
+            f"{failing_line(error, module)}); check size and colour, and that it takes one tensor"
         ) from error
     tensors = _leaves(output)
     if len(tensors) != 1:
@@ -109,11 +111,13 @@ def _leaves(output: object) -> list[Tensor]:
 
 def _export(module: nn.Module, example: Tensor) -> ExportedProgram:
     try:
-        return torch.export.export(module, (example,), dynamic_shapes=({0: Dim("batch")},))
+        with quietly("torch"):
+            return torch.export.export(module, (example,), dynamic_shapes=({0: Dim("batch")},))
     except (RuntimeError, ValueError, TypeError) as error:
         raise UnsupportedOperationError(
-            f"the network cannot be captured by torch.export for any batch size ({first_line(error)}); look for "
-            "control flow that depends on the image, or a batch size written as a number"
+            f"the network cannot be captured by torch.export for any batch size ({first_line(error)}"
+            f"{failing_line(error, module)}); look for control flow that depends on the image (use torch.where), or a "
+            "batch size written as a number (use x.shape[0] or -1)"
         ) from error
 
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from usncli.scoring import problems
+from usncli.scoring.problems import Problem
 from usncli.scoring.tracing import TracedNetwork, is_depthwise, is_producer
 
 
@@ -39,7 +41,7 @@ class Coupling:
         slices: parameters of the channels, in network order; empty if there is a problem.
         outputs: where the channels' pre-activations are read; empty if there is a problem.
         layers: names of every layer concerned.
-        problem: why the group cannot be cut; empty if it can.
+        problem: why the group cannot be cut; None if it can.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Coupling:
     slices: tuple[ChannelSlices, ...]
     outputs: tuple[ChannelSlices, ...]
     layers: tuple[str, ...]
-    problem: str
+    problem: Problem | None
 
 
 class _Item(NamedTuple):
@@ -98,39 +100,39 @@ def _coupling(traced: TracedNetwork, root: nn.Module, channels: list[int], items
     problem = _problem(items)
     roots = _merge(channels, layered)
     if not problem and any(_torn(item, roots) for item in layered):
-        problem = "the groups of a grouped convolution take their channels from different layers"
+        problem = problems.TORN
     if problem:
         return Coupling(traced.names[root], roots, (), (), layers, problem)
     slices = tuple(_slices(traced, item, roots) for item in layered)
     made = [item for item in layered if item.side == "out" and is_producer(item.node.module)]
     outputs = tuple(_slices(traced, item._replace(node=_scored_node(item.node)), roots) for item in made)
-    return Coupling(traced.names[root], roots, slices, outputs, layers, "")
+    return Coupling(traced.names[root], roots, slices, outputs, layers, None)
 
 
 def _holds_channels(module: nn.Module) -> bool:
     return not (isinstance(module, nn.PReLU) and module.num_parameters == 1)
 
 
-def _problem(items: list[_Item]) -> str:
-    """Return why the channels cannot be cut one by one, or an empty string."""
+def _problem(items: list[_Item]) -> Problem | None:
+    """Return why the channels cannot be cut one by one, or None."""
     for item in items:
         module = item.node.module
         if item.side == "out" and not item.node.outputs:
-            return "its channels are the network's outputs"
+            return problems.OUTPUTS
         if isinstance(module, nn.Parameter):
-            return "its channels meet a bare parameter, whose channel axis is not known"
+            return problems.PARAMETER
         if isinstance(module, nn.modules.conv._ConvNd) and module.groups > 1 and not is_depthwise(module):
             if module.transposed or 1 in (module.in_channels // module.groups, module.out_channels // module.groups):
-                return f"a convolution of {module.groups} groups has no channel to spare in each group"
+                return problems.without_spare_channels(module.groups)
         elif is_producer(module) or isinstance(module, nn.PReLU):
             pass
         elif _is_library_operation(module):
             continue
         elif not isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.instancenorm._InstanceNorm):
-            return f"{type(module).__name__} mixes its channels"
+            return problems.mixing(type(module).__name__)
         if _holds_channels(module) and any(index >= _width(module, item.side) for index, _ in item.pairs):
-            return f"torch-pruning maps its channels beyond those of {type(module).__name__}"
-    return ""
+            return problems.beyond(type(module).__name__)
+    return None
 
 
 def _is_library_operation(module: nn.Module) -> bool:
@@ -220,9 +222,8 @@ def _without_overlaps(couplings: list[Coupling]) -> tuple[Coupling, ...]:
                 for index in indices:
                     owners.setdefault((slices.module, slices.side, index), set()).add(coupling.name)
     clashing = {name for names in owners.values() if len(names) > 1 for name in names}
-    problem = "its coupling with another group is not mapped in both directions"
     return tuple(
-        Coupling(coupling.name, coupling.roots, (), (), coupling.layers, problem)
+        Coupling(coupling.name, coupling.roots, (), (), coupling.layers, problems.ONE_WAY)
         if coupling.name in clashing
         else coupling
         for coupling in couplings

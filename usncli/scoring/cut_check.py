@@ -11,34 +11,37 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from usncli.scoring import problems
 from usncli.scoring.coupling import ChannelSlices, Coupling
+from usncli.scoring.problems import Problem
 from usncli.scoring.tracing import TracedNetwork, is_depthwise, is_producer, run
 
 TOLERANCE = 1e-4
 """Largest difference allowed between cut and zeroed, relative to the largest output, in float32."""
 
 
-def find_unsafe(trace: Callable[[], TracedNetwork], couplings: Sequence[Coupling]) -> dict[str, str]:
+def find_unsafe(trace: Callable[[], TracedNetwork], couplings: Sequence[Coupling]) -> dict[str, Problem]:
     """Return the groups whose cut is not the same as zeroing, by name, with the reason.
 
     Args:
         trace: gives a fresh traced copy of the network, which is spent by a check.
         couplings: groups without a known problem.
     """
-    unsafe: dict[str, str] = {}
-    if not couplings or not (together := difference(trace(), couplings)):
+    unsafe: dict[str, Problem] = {}
+    together = difference(trace(), couplings) if couplings else None
+    if together is None:
         return unsafe
     for coupling in couplings:
-        if reason := difference(trace(), [coupling]):
-            unsafe[coupling.name] = reason
+        if problem := difference(trace(), [coupling]):
+            unsafe[coupling.name] = problem
     rest = [coupling for coupling in couplings if coupling.name not in unsafe]
     if rest and (not unsafe or (together := difference(trace(), rest))):
         unsafe |= {coupling.name: together for coupling in rest}
     return unsafe
 
 
-def difference(traced: TracedNetwork, couplings: Sequence[Coupling]) -> str:
-    """Cut a random half of each group's channels from a traced copy; return what goes wrong, or an empty string."""
+def difference(traced: TracedNetwork, couplings: Sequence[Coupling]) -> Problem | None:
+    """Cut a random half of each group's channels from a traced copy; return what goes wrong, or None."""
     generator = torch.Generator().manual_seed(0)
     _randomise(traced.network, generator)
     images = torch.rand(traced.example.shape, generator=generator)
@@ -52,14 +55,14 @@ def difference(traced: TracedNetwork, couplings: Sequence[Coupling]) -> str:
         cut = run(traced, images)
     except (RuntimeError, ValueError, IndexError, AssertionError, TypeError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        return f"the network does not run once channels are cut ({first_line})"
+        return problems.breaking(first_line)
     if any(before.shape != after.shape for before, after in zip(masked, cut, strict=True)):
-        return "cutting its channels changes the shape of the network's outputs"
+        return problems.SHAPE
     scale = max(float(output.abs().max()) for output in masked)
     error_size = max(float((before - after).abs().max()) for before, after in zip(masked, cut, strict=True))
     if not error_size <= TOLERANCE * scale:
-        return f"cutting its channels is not the same as zeroing them (outputs differ by {error_size / scale:.1e})"
-    return ""
+        return problems.unequal(error_size / scale)
+    return None
 
 
 def _choose(channels: int, generator: torch.Generator) -> list[int]:

@@ -6,8 +6,8 @@ cannot map safely is reported as unprunable with the reason, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from usncli.errors import ConfigurationError, suggestion
 from usncli.scoring.coupling import Coupling, couple
 from usncli.scoring.cut_check import find_unsafe
+from usncli.scoring.problems import Problem
 from usncli.scoring.tracing import trace
 
 Indices = tuple[tuple[int, ...], ...]
@@ -94,10 +95,13 @@ class GroupAnalysis:
     Attributes:
         groups: prunable groups, in network order.
         unprunable: the others, in network order.
+        remedies: what to change in the network so that an unprunable group can be cut, by its name; a group that is
+            left whole on purpose has none.
     """
 
     groups: tuple[DependencyGroup, ...]
     unprunable: tuple[UnprunableGroup, ...]
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
 
 def dependency_groups(network: nn.Module, example: Tensor, exclude: Sequence[str] = ()) -> tuple[DependencyGroup, ...]:
@@ -122,16 +126,15 @@ def analyse_groups(network: nn.Module, example: Tensor, exclude: Sequence[str] =
     """
     _check_names(network, exclude)
     couplings = couple(trace(network, example))
-    reasons = {coupling.name: _reason(coupling, exclude) for coupling in couplings}
-    candidates = [coupling for coupling in couplings if not reasons[coupling.name]]
-    reasons |= find_unsafe(lambda: trace(network, example), candidates)
+    problems = {coupling.name: _problem(coupling, exclude) for coupling in couplings}
+    problems |= find_unsafe(
+        lambda: trace(network, example), [coupling for coupling in couplings if not problems[coupling.name]]
+    )
+    found = [(coupling, problem) for coupling in couplings if (problem := problems[coupling.name])]
     return GroupAnalysis(
-        tuple(_group(coupling) for coupling in couplings if not reasons[coupling.name]),
-        tuple(
-            UnprunableGroup(coupling.name, coupling.layers, reasons[coupling.name])
-            for coupling in couplings
-            if reasons[coupling.name]
-        ),
+        tuple(_group(coupling) for coupling in couplings if not problems[coupling.name]),
+        tuple(UnprunableGroup(coupling.name, coupling.layers, problem.reason) for coupling, problem in found),
+        {coupling.name: problem.remedy for coupling, problem in found if problem.remedy},
     )
 
 
@@ -146,11 +149,11 @@ def _covers(pattern: str, layer: str) -> bool:
     return fnmatchcase(layer, pattern) or layer.startswith(f"{pattern}.")
 
 
-def _reason(coupling: Coupling, exclude: Sequence[str]) -> str:
+def _problem(coupling: Coupling, exclude: Sequence[str]) -> Problem | None:
     for layer in coupling.layers:
         for pattern in exclude:
             if _covers(pattern, layer):
-                return f"excluded by name ({pattern})"
+                return Problem(f"excluded by name ({pattern})")
     return coupling.problem
 
 

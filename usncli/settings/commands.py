@@ -8,8 +8,12 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
+from usncli.settings.certification import CertificationSettings
 from usncli.settings.groups import (
     DEFAULT_RUNS,
+    AnyCheckpointSettings,
+    AnyDataSettings,
+    AnyPerturbationSettings,
     CheckpointSettings,
     DataSettings,
     DeviceSettings,
@@ -32,10 +36,12 @@ class CommandSettings(SettingsGroup):
     Attributes:
         command: the command's name, which is also its section in usn.yaml.
         searches_file: whether the nearest usn.yaml is looked for; one that is named is read by every command.
+        sections: sections of other commands that speak to this one too, where its own is silent.
     """
 
     command: ClassVar[str]
     searches_file: ClassVar[bool] = True
+    sections: ClassVar[tuple[str, ...]] = ()
 
 
 CommandType = TypeVar("CommandType", bound=CommandSettings)
@@ -191,50 +197,19 @@ class FinetunePruneSettings(CommandSettings, FormatSettings, RunSettings, Pertur
 
 
 class CertifySettings(
-    CommandSettings, GateFormatSettings, GateSettings, RunSettings, PerturbationSettings, InputSettings
+    CommandSettings,
+    CertificationSettings,
+    GateFormatSettings,
+    GateSettings,
+    RunSettings,
+    PerturbationSettings,
+    InputSettings,
 ):
     """Settings of ``usn certify``."""
 
     command: ClassVar[str] = "certify"
     group: ClassVar[str] = "Certification"
 
-    tau: Annotated[
-        float, Option("How far a keypoint, or the peak of a heatmap, may move: pixels of the input."), Field(gt=0)
-    ] = 2.0
-    reference: Annotated[
-        Literal["prediction", "label"],
-        Option("What must hold: the clean prediction (stability) or the label (correct and stable)."),
-    ] = "prediction"
-    seconds: Annotated[float, Option("Time budget of an image and perturbation."), Field(gt=0)] = 60.0
-    pieces: Annotated[int, Option("Budget of pieces of an image and perturbation."), Field(ge=1)] = 100_000
-    run_seconds: Annotated[
-        float, Option("Time budget of the whole run; what is left then is unknown. 0 is none."), Field(ge=0)
-    ] = 0.0
-    max_range: Annotated[
-        bool, Option("Look, within each range, for the largest that is certified and the smallest that is falsified.")
-    ] = False
-    engine: Annotated[
-        Literal["auto", "usn", "lirpa"],
-        Option("What bounds the network: usn's own engine, auto_LiRPA, or the one and then the other."),
-    ] = "auto"
-    second_opinion: Annotated[bool, Option("Have auto_LiRPA verify everything that is certified once more.")] = False
-    arithmetic: Annotated[
-        Literal["real", "float32"],
-        Option("What certified is about: the network in exact arithmetic, or as executed in float32."),
-    ] = "real"
-    bound_method: Annotated[
-        Literal["forward+backward", "forward", "crown", "ibp", "crown-ibp"],
-        Option("How auto_LiRPA bounds the network.", metavar="METHOD"),
-    ] = "forward+backward"
-    precision: Annotated[
-        Literal["float64", "float32"],
-        Option("Precision of the bounds where the engine is lirpa.", metavar="PRECISION"),
-    ] = "float64"
-    memory: Annotated[float, Option("Gigabytes that bounding may take at once."), Field(gt=0)] = 2.0
-    piece_batch: Annotated[int, Option("Most pieces bounded at once; 0 leaves it to the engine."), Field(ge=0)] = 0
-    unstable_images: Annotated[
-        int, Option("Images on which unstable ReLUs are counted; 0 counts none."), Field(ge=0)
-    ] = 0
     certificate: Annotated[
         File | None,
         Option(
@@ -271,13 +246,7 @@ class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings
 
 
 class CheckSettings(
-    CommandSettings,
-    OutputSettings,
-    DeviceSettings,
-    PerturbationSettings,
-    ImageSettings,
-    DataSettings,
-    CheckpointSettings,
+    CommandSettings, DeviceSettings, AnyPerturbationSettings, ImageSettings, DataSettings, CheckpointSettings
 ):
     """Settings of ``usn check``."""
 
@@ -347,10 +316,20 @@ class ReportSettings(CommandSettings, OutputSettings):
     ] = None
 
 
-class DoctorSettings(CommandSettings, OutputSettings):
-    """Settings of ``usn doctor``."""
+class DoctorSettings(
+    CommandSettings,
+    CertificationSettings,
+    DeviceSettings,
+    AnyPerturbationSettings,
+    ImageSettings,
+    AnyDataSettings,
+    AnyCheckpointSettings,
+):
+    """Settings of ``usn doctor``: what ``usn certify`` would be given, where any of it is."""
 
     command: ClassVar[str] = "doctor"
+    group: ClassVar[str] = "Certification"
+    sections: ClassVar[tuple[str, ...]] = ("certify",)
 
 
 COMMANDS: dict[str, type[CommandSettings]] = {

@@ -36,12 +36,12 @@ class ConfigurationFile:
     shared: Mapping[str, Entry] = field(default_factory=dict)
     sections: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
 
-    def given(self, command: str, names: Iterable[str]) -> dict[str, Given]:
-        """Return the values for one command: its section goes before the top level."""
-        section = self.sections.get(command, {})
+    def given(self, commands: Iterable[str], names: Iterable[str]) -> dict[str, Given]:
+        """Return the values for a command: the sections of these commands, in this order, go before the top level."""
+        sections = [(self.sections.get(command, {}), f" ({command})") for command in commands]
         values: dict[str, Given] = {}
         for name in names:
-            for entries, place in ((section, f" ({command})"), (self.shared, "")):
+            for entries, place in (*sections, (self.shared, "")):
                 if name in entries:
                     entry = entries[name]
                     origin = Origin(Source.FILE, f"{self.path}:{entry.line}{place}")

@@ -12,21 +12,30 @@ from pydantic import Field
 from usncli.settings.option import Option, SettingsGroup
 from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Shares, Size, Texts
 
+CHECKPOINT = Option(
+    "The network: weights (.pt, .pth, .safetensors), a torch.export program (.pt2), ONNX (.onnx), or what usn wrote.",
+    metavar="CHECKPOINT",
+    positional=True,
+)
+DATA = Option(
+    "The images: a folder with COCO keypoint JSON, a folder a class, a .npz file, or "
+    "PACKAGE.MODULE:CALLABLE returning a torch Dataset.",
+    metavar="DATA",
+)
+PERTURB = Option(
+    "Range in the [0, 1] image scale: brightness=0.1, contrast=0.8:1.2, both in one box joined by a comma, or "
+    "gamma=0.2; repeat for more.",
+    metavar="RANGE",
+    expected="text such as brightness=0.1",
+)
+
 
 class CheckpointSettings(SettingsGroup):
     """Which network, and how far its file is trusted."""
 
     group: ClassVar[str] = "Checkpoint"
 
-    checkpoint: Annotated[
-        File,
-        Option(
-            "The network: weights (.pt, .pth, .safetensors), a torch.export program (.pt2), ONNX (.onnx), or what usn "
-            "wrote.",
-            metavar="CHECKPOINT",
-            positional=True,
-        ),
-    ]
+    checkpoint: Annotated[File, CHECKPOINT]
     arch: Annotated[
         str | None,
         Option("What builds the network that bare weights belong to.", metavar="PACKAGE.MODULE:FACTORY"),
@@ -54,14 +63,7 @@ class DataSettings(SettingsGroup):
 
     group: ClassVar[str] = "Data"
 
-    data: Annotated[
-        Location,
-        Option(
-            "The images: a folder with COCO keypoint JSON, a folder a class, a .npz file, or "
-            "PACKAGE.MODULE:CALLABLE returning a torch Dataset.",
-            metavar="DATA",
-        ),
-    ]
+    data: Annotated[Location, DATA]
 
 
 class ImageSettings(SettingsGroup):
@@ -118,24 +120,40 @@ class InputSettings(ImageSettings, DataSettings, CheckpointSettings):
     """A network and images for it."""
 
 
+class AnyCheckpointSettings(CheckpointSettings):
+    """Which network, if any."""
+
+    group: ClassVar[str] = "Checkpoint"
+
+    checkpoint: Annotated[File | None, CHECKPOINT] = None  # type: ignore[assignment]
+
+
+class AnyDataSettings(DataSettings):
+    """Which images, if any."""
+
+    group: ClassVar[str] = "Data"
+
+    data: Annotated[Location | None, DATA] = None  # type: ignore[assignment]
+
+
 class PerturbationSettings(SettingsGroup):
     """What may happen to an image."""
 
     group: ClassVar[str] = "Perturbation"
 
-    perturb: Annotated[
-        Texts,
-        Option(
-            "Range in the [0, 1] image scale: brightness=0.1, contrast=0.8:1.2, both in one box joined by a comma, or "
-            "gamma=0.2; repeat for more.",
-            metavar="RANGE",
-            expected="text such as brightness=0.1",
-        ),
-    ]
+    perturb: Annotated[Texts, PERTURB]
     pivot: Annotated[
         Literal["zero", "mean"], Option("Grey value that contrast leaves unchanged: 0, or each image's mean.")
     ] = "zero"
     clip: Annotated[bool, Option("Clip perturbed images to [0, 1].")] = True
+
+
+class AnyPerturbationSettings(PerturbationSettings):
+    """What may happen to an image, if anything."""
+
+    group: ClassVar[str] = "Perturbation"
+
+    perturb: Annotated[Texts, PERTURB] = ()
 
 
 class OutputSettings(SettingsGroup):
@@ -147,15 +165,15 @@ class OutputSettings(SettingsGroup):
     verbose: Annotated[bool, Option("Show more, and tracebacks.", short="-v", identifies_run=False)] = False
 
 
-class DeviceSettings(SettingsGroup):
-    """Where work happens."""
+class DeviceSettings(OutputSettings):
+    """Where work is done."""
 
     group: ClassVar[str] = "Run"
 
     device: Annotated[str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 ...", metavar="DEVICE")] = "auto"
 
 
-class RunSettings(OutputSettings, DeviceSettings):
+class RunSettings(DeviceSettings):
     """Where a run is kept and how it runs."""
 
     group: ClassVar[str] = "Run"

@@ -60,7 +60,8 @@ def collect(settings_type: type[CommandSettings], sources: Sources) -> tuple[dic
     given: dict[str, Given] = {}
     config = _configuration_path(settings_type, sources)
     if config is not None:
-        given |= read_configuration_file(config, known).given(settings_type.command, options)
+        sections = (settings_type.command, *settings_type.sections)
+        given |= read_configuration_file(config, known).given(sections, options)
     given |= environment_given(sources.environment, options, [name for names in known.values() for name in names])
     for name, value in sources.flags.items():
         if value is not None and value not in ([], ()):

@@ -16,7 +16,7 @@ from usncli.bounding.rewriting.activation import Activation, Function
 from usncli.bounding.rewriting.combining import MaximumOverWindows, Product
 from usncli.bounding.rewriting.expansion import EXPANSIONS, maximum_over_windows
 from usncli.bounding.rewriting.linear_maps import LinearMap, Reshape, ScaleShift, Selection
-from usncli.bounding.rewriting.vocabulary import CannotRewriteError, Vocabulary
+from usncli.bounding.rewriting.vocabulary import OWN_ENGINE, CannotRewriteError, Vocabulary
 
 _aten = torch.ops.aten
 ADD, SUBTRACT, CONCATENATE = (
@@ -81,7 +81,7 @@ class NetworkBuilder:
         if self.vocabulary is Vocabulary.FULL or function is Function.RELU:
             return self._module(Activation(function, settings), values)
         if function not in EXPANSIONS:
-            raise CannotRewriteError(f"{function} is no exact combination of ReLUs")
+            raise CannotRewriteError(f"{function} is no exact combination of ReLUs", OWN_ENGINE)
         return EXPANSIONS[function](self, values, **(settings or {}))
 
     def relu(self, values: fx.Node) -> fx.Node:
@@ -112,7 +112,7 @@ class NetworkBuilder:
             CannotRewriteError: the vocabulary is ReLU's.
         """
         if self.vocabulary is Vocabulary.RELU:
-            raise CannotRewriteError("a product of two tensors that both depend on the image")
+            raise CannotRewriteError("a product of two tensors that both depend on the image", OWN_ENGINE)
         return self._module(Product(), first, second)
 
     def add(self, first: fx.Node, second: fx.Node) -> fx.Node:

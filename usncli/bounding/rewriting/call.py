@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from usncli.bounding.rewriting.builder import NetworkBuilder
-from usncli.bounding.rewriting.vocabulary import CannotRewriteError
+from usncli.bounding.rewriting.vocabulary import APART, CannotRewriteError
 
 Value = fx.Node | Tensor | float | int | bool | None | list[Any] | tuple[Any, ...]
 """An argument: a node of the new network, a constant tensor, or what the overload's schema takes."""
@@ -40,7 +40,10 @@ class Call(NamedTuple):
         """
         value = self.arguments[name]
         if not isinstance(value, fx.Node):
-            raise CannotRewriteError(f"expected {name} to depend on the image")
+            raise CannotRewriteError(
+                f"expected {name} to depend on the image",
+                "compute what does not depend on the image once, and keep it as a buffer",
+            )
         return value
 
     def number(self, name: str) -> float:
@@ -51,7 +54,7 @@ class Call(NamedTuple):
         """
         value = self.arguments[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise CannotRewriteError(f"expected {name} to be a number")
+            raise CannotRewriteError(f"expected {name} to be a number", f"write {name} as a number")
         return float(value)
 
     def constant(self, name: str) -> Tensor:
@@ -62,7 +65,7 @@ class Call(NamedTuple):
         """
         value = self.arguments[name]
         if isinstance(value, fx.Node):
-            raise CannotRewriteError(f"{name} depends on the image")
+            raise CannotRewriteError(f"{name} depends on the image", f"make {name} a constant")
         tensor = self.builder.constant(value)
         return same_for_all(tensor) if tensor.dim() == self.result.dim() else tensor
 
@@ -79,7 +82,7 @@ class Call(NamedTuple):
         """
         node, shape = self.node(name), self.shape(name)
         if len(shape) != self.result.dim() or shape[0] != self.result.shape[0]:
-            raise CannotRewriteError(f"{name} is broadcast across the batch")
+            raise CannotRewriteError(f"{name} is broadcast across the batch", APART)
         return self.builder.broadcast(node, shape[1:], self.result.shape[1:])
 
 
@@ -90,5 +93,5 @@ def same_for_all(constant: Tensor) -> Tensor:
         CannotRewriteError: it differs from image to image.
     """
     if not bool((constant == constant[:1]).all()):
-        raise CannotRewriteError("a constant differs from image to image of a batch")
+        raise CannotRewriteError("a constant differs from image to image of a batch", APART)
     return constant[0]

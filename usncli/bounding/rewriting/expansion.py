@@ -67,7 +67,10 @@ def maximum_over_windows(
     shape = list(shape)
     for axis, index in zip((-2, -1), indices, strict=True):
         if len(index) > MOST_MAXIMA:
-            raise CannotRewriteError(f"a maximum over {len(index)} values along one axis, more than {MOST_MAXIMA}")
+            raise CannotRewriteError(
+                f"a maximum over {len(index)} values along one axis, more than {MOST_MAXIMA}",
+                "pool in two steps, or bound with --engine usn",
+            )
         result = None
         for row in index:
             part = builder.select(values, shape, partial(torch.index_select, dim=axis, index=row))

@@ -13,6 +13,7 @@ from torch._ops import OpOverload
 from usncli.bounding.rewriting.builder import NetworkBuilder
 from usncli.bounding.rewriting.call import Call
 from usncli.bounding.rewriting.folding import fold_scales
+from usncli.bounding.rewriting.replacements import replacement
 from usncli.bounding.rewriting.rules import LAYER_RULES, RULES
 from usncli.bounding.rewriting.vocabulary import CannotRewriteError, Vocabulary
 from usncli.errors import UnsupportedOperationError
@@ -38,11 +39,13 @@ class UnsupportedOperation(NamedTuple):
         layer: the user's name of the layer.
         operation: layer class or overload.
         reason: why.
+        remedy: what to change in the network.
     """
 
     layer: str
     operation: str
     reason: str
+    remedy: str
 
 
 def unsupported_operations(
@@ -83,7 +86,7 @@ def rewrite(
     if unsupported or rewritten is None:
         named = "; ".join(f"{item.layer}: {item.operation} ({item.reason})" for item in unsupported)
         raise UnsupportedOperationError(
-            f"these operations cannot be bounded: {named}; replace them by layers that usn doctor lists as supported",
+            f"these operations cannot be bounded: {named}; usn doctor says what to do about each",
             [item.layer for item in unsupported],
         )
     fold_scales(rewritten)
@@ -134,9 +137,8 @@ class _Rewriter:
             return self._apply_rule(node)
         except CannotRewriteError as error:
             name = type(self._layer(node)).__name__ if node.op == "call_module" else str(node.target)
-            self._unsupported.append(
-                UnsupportedOperation(layer_name(node), name.removeprefix("aten.").removesuffix(".default"), str(error))
-            )
+            name = name.removeprefix("aten.").removesuffix(".default")
+            self._unsupported.append(UnsupportedOperation(layer_name(node), name, str(error), error.remedy))
             return self._builder.input
 
     def _apply_rule(self, node: fx.Node) -> Any:
@@ -149,7 +151,8 @@ class _Rewriter:
             rule = RULES.get(node.target)
             arguments = bind(node) if isinstance(node.target, OpOverload) else {}
         if rule is None:
-            raise CannotRewriteError("no exact rule")
+            operation = node.target if layer is None else type(layer)
+            raise CannotRewriteError("no exact rule", replacement(operation))
         for source in node.all_input_nodes:
             self._expect_exact(source)
         values = {name: self._value(value) for name, value in arguments.items()}
@@ -162,7 +165,7 @@ class _Rewriter:
             return
         value, single = self._examples[source], self._in_single[source.name]
         if isinstance(value, Tensor) and not torch.equal(value.double(), single.double()):
-            raise CannotRewriteError(f"{source.name}, a constant that is computed with rounding; make it a buffer")
+            raise CannotRewriteError(f"{source.name}, a constant that is computed with rounding", "make it a buffer")
 
     def _layer(self, node: fx.Node) -> nn.Module:
         return self._network.get_submodule(str(node.target))

@@ -26,7 +26,9 @@ def _plain(call: Call, *, function: Function) -> fx.Node:
 def clamp(call: Call, lowest: float, highest: float) -> fx.Node:
     """Add min(max(values, lowest), highest)."""
     if lowest > highest:
-        raise CannotRewriteError(f"a clamp to the empty range {lowest}..{highest}")
+        raise CannotRewriteError(
+            f"a clamp to the empty range {lowest}..{highest}", "clamp to a range that holds numbers"
+        )
     return call.builder.activation(call.node("self"), Function.CLAMP, {"lowest": lowest, "highest": highest})
 
 
@@ -65,7 +67,9 @@ def _softplus(call: Call) -> fx.Node:
 
 def _elu(call: Call) -> fx.Node:
     if call.number("input_scale") != 1 or call.number("scale") != 1 or call.number("alpha") < 0:
-        raise CannotRewriteError("an ELU that is scaled, or of a negative alpha")
+        raise CannotRewriteError(
+            "an ELU that is scaled, or of a negative alpha", "use nn.ELU with an alpha of at least 0, or nn.SELU"
+        )
     return call.builder.activation(call.node("self"), Function.ELU, {"alpha": call.number("alpha")})
 
 
@@ -78,7 +82,7 @@ def _selu(call: Call) -> fx.Node:
 def _power(call: Call) -> fx.Node:
     exponent = call.number("exponent")
     if exponent not in (1, 2):
-        raise CannotRewriteError(f"a power of {exponent:g}")
+        raise CannotRewriteError(f"a power of {exponent:g}", "multiply out: only squares are known")
     values = call.node("self")
     return values if exponent == 1 else call.builder.activation(values, Function.SQUARE)
 

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from usncli.bounding.rewriting.activation import Function
 from usncli.bounding.rewriting.call import Call, same_for_all
-from usncli.bounding.rewriting.vocabulary import CannotRewriteError
+from usncli.bounding.rewriting.vocabulary import APART, CannotRewriteError
 
 _aten = torch.ops.aten
 
@@ -39,18 +39,21 @@ def _product(call: Call) -> fx.Node:
     if first is second:
         return call.builder.activation(first, Function.SQUARE)
     if len(call.shape("self")) != len(call.shape("other")):
-        raise CannotRewriteError("a product of tensors of different numbers of axes")
+        raise CannotRewriteError(
+            "a product of tensors of different numbers of axes",
+            "give both factors the same number of axes, with unsqueeze",
+        )
     return call.builder.product(first, second)
 
 
 def _quotient(call: Call) -> fx.Node:
     if call.arguments.get("rounding_mode") is not None:
-        raise CannotRewriteError("a quotient that is rounded")
+        raise CannotRewriteError("a quotient that is rounded", "divide without rounding_mode")
     if isinstance(call.arguments["other"], fx.Node):
-        raise CannotRewriteError("a quotient by what depends on the image")
+        raise CannotRewriteError("a quotient by what depends on the image", "divide by a constant")
     divisor = call.constant("other")
     if not bool((divisor != 0).all()):
-        raise CannotRewriteError("a quotient by 0")
+        raise CannotRewriteError("a quotient by 0", "divide by something else than 0")
     return call.builder.scale_shift(call.broadcast("self"), 1 / divisor)
 
 
@@ -88,7 +91,7 @@ def concatenation(call: Call, parts: Sequence[fx.Node | Tensor], examples: Seque
         CannotRewriteError: it is along the batch.
     """
     if dimension == 0:
-        raise CannotRewriteError("it concatenates along the batch")
+        raise CannotRewriteError("it concatenates along the batch", APART)
     moving = [part for part in parts if isinstance(part, fx.Node)]
     joined = moving[0] if len(moving) == 1 else call.builder.concatenate(moving, dimension)
     if len(moving) == len(parts):

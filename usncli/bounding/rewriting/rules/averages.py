@@ -24,7 +24,7 @@ from torch import Tensor, fx
 from usncli.bounding.rewriting.call import Call
 from usncli.bounding.rewriting.linear_maps import AlongAxes
 from usncli.bounding.rewriting.rules.rearranging import separated
-from usncli.bounding.rewriting.vocabulary import CannotRewriteError
+from usncli.bounding.rewriting.vocabulary import APART, CannotRewriteError
 
 _aten = torch.ops.aten
 READ_OFF = 8
@@ -62,7 +62,7 @@ def _reduce(call: Call, *, overload: Any) -> fx.Node:
     given = call.arguments["dim"]
     axes = sorted({int(axis) % rank for axis in (range(rank) if given is None else given)})
     if not axes or axes[0] == 0:
-        raise CannotRewriteError("it mixes the images of a batch")
+        raise CannotRewriteError("it mixes the images of a batch", APART)
 
     def function(values: Tensor) -> Tensor:
         result: Tensor = overload(values, axes, True)
@@ -106,7 +106,9 @@ def _checked(call: Call, source: str, function: Function, layer: AlongAxes) -> f
     example = call.examples[source]
     expected = function(example)
     if not torch.allclose(layer(example), expected, rtol=1e-9, atol=1e-9 * max(1.0, float(expected.abs().max()))):
-        raise CannotRewriteError("it is no product of maps along its axes")
+        raise CannotRewriteError(
+            "it is no product of maps along its axes", "average with nn.AvgPool2d or nn.AdaptiveAvgPool2d"
+        )
     return call.builder.affine(call.node(source), layer)
 
 

@@ -62,7 +62,7 @@ def batch_norm(call: Call) -> fx.Node:
     """Write batch norm as a scale and a shift a channel; `folding` merges it into the layer before it."""
     norm = cast(nn.BatchNorm2d, call.layer)
     if norm.running_mean is None or norm.running_var is None:
-        raise CannotRewriteError("batch norm without running statistics")
+        raise CannotRewriteError("batch norm without running statistics", "train it with track_running_stats=True")
     shape = (-1, *[1] * (call.result.dim() - 2))
     constant = call.builder.constant
     scale = 1 / torch.sqrt(constant(norm.running_var) + norm.eps)

@@ -58,7 +58,9 @@ def _maximum_of_all(call: Call) -> fx.Node:
     before = call.shape()[1:]
     axes = {int(axis) % (len(before) + 1) for axis in call.arguments["dim"]}
     if len(before) != 3 or axes != {2, 3}:
-        raise CannotRewriteError("a maximum over other axes than height and width")
+        raise CannotRewriteError(
+            "a maximum over other axes than height and width", "take maxima over height and width, as nn.MaxPool2d does"
+        )
     indices = [torch.arange(size).unsqueeze(1) for size in before[1:]]
     values = call.builder.maximum_over_windows(call.node("self"), indices, before)
     return call.builder.reshape(values, (before[0], 1, 1), call.result.shape[1:])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from usncli.bounding.rewriting.call import Call
-from usncli.bounding.rewriting.vocabulary import CannotRewriteError
+from usncli.bounding.rewriting.vocabulary import APART, CannotRewriteError
 
 _aten = torch.ops.aten
 
@@ -34,7 +34,7 @@ def separated(call: Call, overload: Any) -> tuple[str, Callable[[Tensor], Tensor
     source = "self" if "self" in call.arguments else "input"
     others = {key: value for key, value in call.arguments.items() if key != source}
     if any(isinstance(value, fx.Node) for value in others.values()):
-        raise CannotRewriteError("an argument depends on the image")
+        raise CannotRewriteError("an argument depends on the image", "give sizes and positions as numbers")
 
     def function(values: Tensor) -> Tensor:
         result: Tensor = overload(values, **others)
@@ -44,14 +44,14 @@ def separated(call: Call, overload: Any) -> tuple[str, Callable[[Tensor], Tensor
     three = torch.cat([example, example[:1] + 1])
     together, alone = function(three), function(three[2:])
     if together.shape[0] != 3 or alone.shape[0] != 1 or not torch.allclose(together[2:], alone):
-        raise CannotRewriteError("it mixes the images of a batch")
+        raise CannotRewriteError("it mixes the images of a batch", APART)
     return source, function
 
 
 def _reshape(call: Call) -> fx.Node:
     source = "self" if "self" in call.arguments else "input"
     if call.result.shape[0] != call.shape(source)[0]:
-        raise CannotRewriteError("it changes the batch dimension")
+        raise CannotRewriteError("it changes the batch dimension", APART)
     return call.builder.reshape(call.node(source), call.shape(source)[1:], call.result.shape[1:])
 
 
@@ -81,7 +81,7 @@ def _slices(call: Call) -> list[fx.Node]:
 def _inner_dimension(call: Call) -> int:
     dimension = int(call.arguments["dim"]) % len(call.shape())
     if dimension == 0:
-        raise CannotRewriteError("it splits the batch")
+        raise CannotRewriteError("it splits the batch", APART)
     return dimension
 
 
@@ -89,7 +89,7 @@ def _pad(call: Call) -> fx.Node:
     """Pad in any mode; padding with a value is padding with zeros and a shift."""
     amounts, mode = list(call.arguments["pad"]), call.arguments.get("mode", "constant")
     if len(amounts) > 2 * (call.result.dim() - 1):
-        raise CannotRewriteError("it pads the batch dimension")
+        raise CannotRewriteError("it pads the batch dimension", APART)
     before = call.shape()[1:]
     padded = call.builder.select(
         call.node("self"), before, lambda values: torch.nn.functional.pad(values, amounts, mode)
