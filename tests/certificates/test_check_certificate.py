@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from usncli.bounding.method import Arithmetic, Engine
 from usncli.certificates.agreement import CheckedNetwork, Expectations
 from usncli.certificates.check import CheckOptions, check
 from usncli.certificates.issue import bind, issue
-from usncli.certificates.lines import LINE
+from usncli.certificates.lines import SCHEMA_NAME, schema_text
 from usncli.certificates.reading import Certificate
 from usncli.certificates.record import CheckRecord, Outcome
 from usncli.certifying import CertifyOptions, Verdict, certify
@@ -62,7 +63,9 @@ def test_a_certificate_is_confirmed_by_either_engine_and_any_number_of_jobs(
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_line_is_as_the_schema_says(samples: dict[Task, Issued], task: Task) -> None:
-    validator = Draft202012Validator(LINE.json_schema(mode="serialization"))
+    shipped = (files("usncli.certificates") / SCHEMA_NAME).read_text(encoding="utf-8")
+    assert shipped == schema_text(), "type: poe schema"
+    validator = Draft202012Validator(json.loads(shipped))
     for line in samples[task].path.read_text().splitlines():
         validator.validate(json.loads(line))
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from report_samples import RECORDS, certify_record, finetune_record, gate_of, score_record
+from report_samples import RECORDS as REPORTED
+from report_samples import certify_record, finetune_record, gate_of, score_record
 
 from usncli.bounding.method import Arithmetic, Engine
+from usncli.certificates.record import CheckRecord, Finding, Outcome
 from usncli.certifying.options import Reference
 from usncli.certifying.verdicts import Verdict
 from usncli.errors import InputError
@@ -24,6 +26,15 @@ from usncli.scoring.record import SCHEMA_VERSION
 from usncli.scoring.stability import SampleLimit
 
 Path = tuple[str | int, ...]
+
+
+def check_record() -> dict[str, Any]:
+    """Return what checking a certificate found."""
+    found = Finding("a.png", 0, "brightness=0.1", "certified", Outcome.REFUSED, "a gap")
+    return CheckRecord("c.jsonl", "0" * 64, "certified: ...", None, "usn", (found,), 3, 0.5).to_record()
+
+
+RECORDS = REPORTED | {"check": check_record}
 
 
 def sample(kind: str) -> dict[str, Any]:
@@ -111,6 +122,8 @@ ENUMS = {
     ("finetune-prune", "wasserstein_target"): WassersteinTarget,
     ("finetune-prune", "schedule"): Schedule,
     ("finetune-prune", "choice"): Best,
+    ("check", "outcome"): Outcome,
+    ("check", "verdict"): Verdict,
     ("manifest", "status"): RunStatus,
 }
 
@@ -123,7 +136,7 @@ def test_choices_are_those_of_the_code(name: str, field: str) -> None:
         tuple(part[field]["enum"]) for part in parts if isinstance(part.get(field), dict) and "enum" in part[field]
     }
     assert set(found) - {None} == set(ENUMS[name, field])
-    if field == "verdict":
+    if (name, field) == ("certify", "verdict"):
         assert set(schema["properties"]["counts"]["properties"]) == set(Verdict)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -149,6 +150,18 @@ class Binding(Line):
 AnyLine = Annotated[Statement | ImageLine | End | Binding, Field(discriminator="kind")]
 LINE: TypeAdapter[Statement | ImageLine | End | Binding] = TypeAdapter(AnyLine)
 """Reads and describes any line."""
+SCHEMA_NAME = "line.schema.json"
+"""The schema of a line (JSON Schema 2020-12), which lies beside this module."""
+
+
+def schema_text() -> str:
+    """Return the schema of a line, as its file has it."""
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:usncli:schema:certificate:{VERSION}",
+    }
+    described = LINE.json_schema(mode="serialization")
+    return json.dumps(head | {"title": "A line of a certificate of usn certify"} | described, indent=1) + "\n"
 
 
 def encode(line: Line) -> bytes:
@@ -175,3 +188,7 @@ class Hasher:
     def digest(self) -> str:
         """SHA-256 of all lines so far."""
         return self._all.hexdigest()
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name(SCHEMA_NAME).write_text(schema_text(), encoding="utf-8")

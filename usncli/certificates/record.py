@@ -87,4 +87,4 @@ class CheckRecord:
         """Return everything as plain JSON values."""
         values = asdict(self)
         values["findings"] = [finding._asdict() for finding in self.findings]
-        return {"schema_version": SCHEMA_VERSION, "confirmed": self.confirmed, **values}
+        return {"kind": "check", "schema_version": SCHEMA_VERSION, "confirmed": self.confirmed, **values}

@@ -13,7 +13,7 @@ from typing import Any
 
 from usncli.errors import InputError, suggestion
 
-NAMES = ("score", "finetune-prune", "certify", "export", "manifest")
+NAMES = ("score", "finetune-prune", "certify", "export", "check", "manifest")
 
 
 def schema_of(name: str) -> dict[str, Any]:
