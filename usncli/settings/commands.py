@@ -18,6 +18,7 @@ from usncli.settings.groups import (
     InputSettings,
     OutputSettings,
     PerturbationSettings,
+    QuerySettings,
     RunSettings,
 )
 from usncli.settings.option import Option, SettingsGroup
@@ -235,7 +236,7 @@ class CertifySettings(
     ] = 0
 
 
-class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings):
+class ExportSettings(CommandSettings, FormatSettings, RunSettings, QuerySettings, InputSettings):
     """Settings of ``usn export``."""
 
     command: ClassVar[str] = "export"
@@ -251,6 +252,17 @@ class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings
     tolerance: Annotated[
         float, Option("Largest difference between PyTorch and onnxruntime that is accepted."), Field(ge=0)
     ] = 1e-3
+    float16: Annotated[
+        bool, Option("Round weights to float16: another network, of half the size, to be certified anew.")
+    ] = False
+    dense: Annotated[
+        File | None,
+        Option("The network before pruning, to time both by onnxruntime in one run.", metavar="CHECKPOINT"),
+    ] = None
+    card: Annotated[File | None, Option("Also write a model card there, in Markdown.", metavar="FILE")] = None
+    certified: Annotated[
+        File | None, Option("Run folder of usn certify whose results the model card states.", metavar="FOLDER")
+    ] = None
 
 
 class DemoSettings(CommandSettings, RunSettings):

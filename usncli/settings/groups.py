@@ -138,6 +138,40 @@ class PerturbationSettings(SettingsGroup):
     clip: Annotated[bool, Option("Clip perturbed images to [0, 1].")] = True
 
 
+class QuerySettings(PerturbationSettings):
+    """Queries that are written for other verifiers; without a folder for them, none are."""
+
+    group: ClassVar[str] = "Other verifiers"
+
+    vnnlib: Annotated[
+        File | None,
+        Option(
+            "Also write the queries that usn certify answers there: ONNX of theta, VNN-LIB, instances.csv.",
+            metavar="FOLDER",
+        ),
+    ] = None
+    vnnlib_version: Annotated[
+        Literal["1.0", "2.0"], Option("Version of VNN-LIB: 1.0, which most verifiers read, or 2.0.")
+    ] = "1.0"
+    perturb: Annotated[
+        Texts,
+        Option(
+            "Range of the queries: brightness=0.1, contrast=0.8:1.2, or both in one box joined by a comma; repeat for "
+            "more.",
+            metavar="RANGE",
+            expected="text such as brightness=0.1",
+        ),
+    ] = ()
+    tau: Annotated[
+        float, Option("How far a keypoint, or the peak of a heatmap, may move: pixels of the input."), Field(gt=0)
+    ] = 2.0
+    reference: Annotated[
+        Literal["prediction", "label"],
+        Option("What must hold: the clean prediction (stability) or the label (correct and stable)."),
+    ] = "prediction"
+    seconds: Annotated[float, Option("Timeout of an instance."), Field(gt=0)] = 60.0
+
+
 class OutputSettings(SettingsGroup):
     """What is shown on the way."""
 
