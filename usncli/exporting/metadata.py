@@ -24,9 +24,9 @@ def describe(pipeline: Pipeline, options: ExportOptions, provenance: Mapping[str
     """Return the metadata of an export, without the prefix.
 
     Keys: ``version`` of usncli; ``task``; ``preprocessing_included`` ("true" or "false"); ``preprocessing``, JSON;
-    ``keypoint_units``, those of a keypoint network's
-    output in this file; ``float16``, what that means, only where weights are rounded to it. Then whatever the caller knows, such as
-    ``source_sha256`` (of the network's file), ``label_names`` (JSON list) and ``certified`` (JSON, what was certified).
+    ``keypoint_units``, those of a keypoint network's output in this file; ``float16``, what that means, only where
+    weights are rounded to it. Then whatever the caller knows, such as ``source_sha256`` (of the network's file),
+    ``label_names`` (JSON list) and ``certified`` (JSON, what was certified).
 
     Raises:
         ValueError: the caller's mapping gives one of our own keys.

@@ -32,8 +32,8 @@ class ExportRecord:
         tolerance: the largest absolute difference that was allowed.
         metadata: what the file says about itself, without the prefix of its keys.
         seconds: time the export took, checks included.
-        float16_change: by how much rounding weights to float16 moves an output at most, on the images of the comparison,
-            which was made before; None where they are not rounded.
+        float16_change: by how much rounding weights to float16 moves an output at most, on the images of the
+            comparisons, which were made before; None where they are not rounded.
         vnnlib: the queries that were written beside it.
         latency: how fast it runs, against the network before pruning.
     """

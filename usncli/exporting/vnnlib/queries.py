@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import re
@@ -99,7 +100,7 @@ def export_queries(
     predict what the pipeline does. An image without a property (no visible keypoint) is left out and named.
 
     Args:
-        pipeline: what is certified and shipped; set to evaluation mode.
+        pipeline: what is certified and shipped; left as it is. References are its predictions on the CPU, in float32.
         data: images, in order.
         ranges: brightness, contrast, or both.
         folder: files in it are replaced; ``instances.csv`` is written last, and lists no others.
@@ -121,8 +122,7 @@ def export_queries(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: expected a folder to write queries to, got a file; choose another --vnnlib")
     check_reference(data, options.certify)
-    pipeline.eval()
-    writer = _Writer(pipeline, folder, options)
+    writer = _Writer(copy.deepcopy(pipeline).cpu().float().eval(), folder, options)
     total = len(data) * len(ranges)
     for index in range(len(data)):
         sample = data[index]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 
@@ -61,7 +60,7 @@ def theta_network(pipeline: Pipeline, dimension: int, clip: bool, opset: int = E
     Clipping is ``1 - relu(1 - relu(x))``, since few verifiers read Clip; it is no other function.
 
     Args:
-        pipeline: left as it is.
+        pipeline: float32, on the CPU, in evaluation mode; left as it is.
         dimension: number of the perturbation's parameters.
         clip: whether perturbed images are clipped to [0, 1].
         opset: version of ONNX's operator set.
@@ -69,7 +68,7 @@ def theta_network(pipeline: Pipeline, dimension: int, clip: bool, opset: int = E
     Raises:
         UnsupportedOperationError: see `usncli.exporting.graph.to_onnx`.
     """
-    module = _Perturbed(copy.deepcopy(pipeline).cpu().float().eval(), dimension, clip).eval()
+    module = _Perturbed(pipeline, dimension, clip).eval()
     ends = GraphEnds(THETA_NAME, OUTPUT_NAME, dynamic_batch=False)
     model = translate(module, torch.zeros(1, dimension), ends, opset)
     first = next(node for node in model.graph.node if THETA_NAME in node.input)
