@@ -1,4 +1,4 @@
-"""Weights stored in float16: half the file, and another network."""
+"""Weights stored in float16: a smaller file, and another network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def store_as_float16(model: onnx.ModelProto) -> None:
     casts = []
     for tensor in weights:
         values = numpy_helper.to_array(tensor)
-        if float(np.abs(values).max(initial=0.0)) > np.finfo(np.float16).max:
+        if float(np.abs(values).max(initial=0.0)) > float(np.finfo(np.float16).max):
             raise InputError(
                 f"float16: the weight {tensor.name} is beyond its range (65,504); export without --float16"
             )

@@ -253,7 +253,7 @@ class ExportSettings(CommandSettings, FormatSettings, RunSettings, QuerySettings
         float, Option("Largest difference between PyTorch and onnxruntime that is accepted."), Field(ge=0)
     ] = 1e-3
     float16: Annotated[
-        bool, Option("Round weights to float16: another network, of half the size, to be certified anew.")
+        bool, Option("Round weights to float16: a smaller file, and another network, to be certified anew.")
     ] = False
     dense: Annotated[
         File | None,
