@@ -6,7 +6,7 @@ import copy
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -228,7 +228,7 @@ class _Writer:
 
 def _about(
     index: int, sample: Sample, region: PerturbationRange, claim: Property, options: QueryOptions
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Return what a person has to know of a query, one value a column."""
     return {
         "index": index,

@@ -75,8 +75,8 @@ def _lines(query: VnnlibQuery, version: VnnlibVersion) -> Iterator[str]:
 
 def _comparison(comparison: Comparison, version: VnnlibVersion) -> str:
     right = comparison.right
-    other = _name("Y", right.index, version) if isinstance(right, Output) else decimal(right)
-    return f"({comparison.relation} {_name('Y', comparison.left.index, version)} {other})"
+    other = _name("Y", right.position, version) if isinstance(right, Output) else decimal(right)
+    return f"({comparison.relation} {_name('Y', comparison.left.position, version)} {other})"
 
 
 def _name(tensor: str, index: int, version: VnnlibVersion) -> str:

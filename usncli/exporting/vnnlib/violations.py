@@ -17,10 +17,10 @@ class Output(NamedTuple):
     """One of the network's flattened predictions.
 
     Attributes:
-        index: its position.
+        position: its place among them, from 0.
     """
 
-    index: int
+    position: int
 
 
 class Comparison(NamedTuple):
