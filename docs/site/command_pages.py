@@ -22,6 +22,7 @@ FURTHER_READING = {
     "doctor": "[Before it starts](../certification.md#before-it-starts)",
     "score": "[The method](../method.md#instability-and-importance), [sample size](../sample-size.md)",
     "finetune-prune": "[The method](../method.md#training-and-cutting), [training](../training.md)",
+    "export": "[Exporting](../export.md)",
     "certify": "[Certification](../certification.md), [in CI](../ci.md)",
 }
 """Where more is said of a command."""

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = tuple(f"commands/{name}.md" for name in command_names())
 NAVIGATION: dict[str, tuple[str, ...]] = {
     "Start": ("installation.md", "tutorial.md", "faq.md"),
-    "Guides": ("ci.md", "gate.md", "certificates.md", "report.md", "training.md", "sample-size.md", "extending.md"),
+    "Guides": (
+        *("ci.md", "gate.md", "certificates.md", "report.md", "training.md", "export.md"),
+        *("sample-size.md", "extending.md"),
+    ),
     "Reference": ("configuration.md", "formats.md", *COMMANDS),
     "How it works": ("method.md", "certification.md", "bounding.md", "architecture.md"),
     "Figures": ("results.md", "benchmarks.md"),

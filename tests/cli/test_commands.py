@@ -205,6 +205,46 @@ def test_export_keeps_the_file_in_its_run_and_writes_it_again_where_it_is_gone(u
     assert onnx.read_bytes() == first
 
 
+def test_export_writes_the_queries_of_other_verifiers(usn, place) -> None:
+    words = ("export", place.network, "--data", place.images, "--limit", "2", "--vnnlib", "queries")
+    refused = usn(*words)
+    assert refused.code == 2
+    assert refused.error_lines == [
+        "error: vnnlib: expected at least one --perturb, got none; add one, as brightness=0.1"
+    ]
+    outcome = usn(*words, *RANGES, "--seconds", "7")
+    assert outcome.code == 0, outcome.err
+    assert "Queries for other verifiers" in outcome.out
+    lines = Path("queries", "instances.csv").read_text().splitlines()
+    record = read(only_run() / "record.json")
+    assert len(lines) == record["vnnlib"]["queries"] == 2 * len(RANGES) // 2
+    network, query, seconds = lines[0].split(",")
+    assert Path("queries", network).is_file()
+    assert "(declare-const X_0 Real)" in Path("queries", query).read_text()
+    assert seconds == "7"
+    wrong = usn(*words, "--perturb", "gamma=0.1")
+    assert wrong.code == 2
+    assert "got gamma" in wrong.error_lines[0]
+
+
+def test_export_times_the_dense_network_and_writes_a_card(usn, place) -> None:
+    words = ("export", place.network, "--data", place.images, "--limit", "2")
+    assert usn("certify", place.network, "--data", place.images, "--limit", "1", *RANGES, "--out", "done").code == 0
+    lonely = usn(*words, "--certified", "done")
+    assert lonely.code == 2
+    assert "add --card FILE" in lonely.error_lines[0]
+    dense = ("--dense", place.weights, "--arch", "tiny_network:build", "--card", "card.md", "--certified", "done")
+    outcome = usn(*words, *dense, "--out", "exported")
+    assert outcome.code == 0, outcome.err
+    assert "times as fast" in outcome.out
+    latency = read(Path("exported", "record.json"))["latency"]
+    assert latency["multiply_add_ratio"] == 1.0
+    assert [item["batch"] for item in latency["latencies"]] == [1, 16]
+    card = Path("card.md").read_text()
+    assert "brightness=0.01" in card
+    assert "Any other image" in card
+
+
 def test_what_the_configuration_file_names_need_not_be_typed(usn, place) -> None:
     Path("usn.yaml").write_text(
         f"checkpoint: {place.network}\ndata: {place.images}\nperturb: brightness=0.01\n"

@@ -30,6 +30,7 @@ from usncli.exporting import (
 from usncli.exporting.parity import largest_difference, require_parity
 from usncli.files import sha256_of_file
 from usncli.loading.capture import capture
+from usncli.loading.checkpoints.onnx_network import load_onnx
 from usncli.loading.pipeline import Pipeline
 from usncli.loading.preprocessing import KeypointUnits, Preprocessing
 from usncli.types import Task
@@ -199,6 +200,37 @@ def test_preprocessing_in_and_out_agree(exported: dict[str, Exported], raw: Expo
 def test_opset_is_the_chosen_one(exported: dict[str, Exported], raw: Exported) -> None:
     assert onnx.load(exported["cnn7"].path).opset_import[0].version == 18
     assert onnx.load(raw.path).opset_import[0].version == 20 == raw.record.opset
+
+
+def test_float16_weights_are_another_network_that_reads_back_exactly(tiny: Exported, folder: Path) -> None:
+    path, images = folder / "float16.onnx", images_of(4, 5)
+    record = export(tiny.pipeline, path, images, ExportOptions(float16=True))
+    assert "no certificate" in read_metadata(path)["float16"]
+    assert "float16" not in read_metadata(tiny.path)
+    assert tiny.record.float16_change is None
+    changed, source = run_onnx(path, images), run_onnx(tiny.path, images)
+    assert record.float16_change == pytest.approx(float((changed - source).abs().max()), abs=1e-6)
+    assert record.float16_change > 1e-5
+    weights = [tensor for tensor in onnx.load(path).graph.initializer if tensor.data_type == tensor.FLOAT16]
+    originals = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(tiny.path).graph.initializer}
+    assert len(weights) == 2
+    for tensor in weights:
+        original = originals[tensor.name.removesuffix(".float16")]
+        assert (onnx.numpy_helper.to_array(tensor) == original.astype("float16")).all()
+    network, _ = load_onnx(path, images)
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), changed, atol=1e-6, rtol=1e-6)
+
+
+def test_a_weight_beyond_float16_is_refused(tmp_path: Path) -> None:
+    pipeline = tiny_pipeline()
+    with torch.no_grad():
+        pipeline.network[3].weight[0, 0] = 7e4
+        pipeline.network[0].bias.fill_(-10.0)
+    with pytest.raises(InputError, match="beyond its range"):
+        export(pipeline, tmp_path / "model.onnx", images_of(4, 2), ExportOptions(float16=True))
+    assert not list(tmp_path.iterdir())
 
 
 def test_training_mode_and_double_precision_export_as_float32_eval(folder: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from usncli.certifying.options import CertifyOptions
 from usncli.certifying.records import CertificationRecord, ReluLayer
 from usncli.certifying.verdicts import QueryRecord, Verdict
-from usncli.exporting import Comparison, ExportRecord, Provider
+from usncli.exporting import Comparison, ExportRecord, Latency, LatencyRecord, Provider, QueriesRecord
 from usncli.gating import EVERY, Gate, Limits, Waiver, baseline_of, judge
 from usncli.gating.baseline import Identity
 from usncli.pruning.complexity import Complexity
@@ -134,6 +134,16 @@ def export_record() -> dict[str, Any]:
         tolerance=1e-3,
         metadata={"version": "0.1.0", "task": "keypoints"},
         seconds=3.0,
+        vnnlib=QueriesRecord("releases/queries", "1.0", 5, 3, 2370300, 7.6e-6, ("0007.png: no keypoint is visible",)),
+        latency=LatencyRecord(
+            "dense.pt",
+            "cd" * 32,
+            Complexity(400000, 30_000_000),
+            Complexity(190233, 12_000_000),
+            1,
+            41,
+            (Latency(1, 0.004, 0.002), Latency(16, 0.05, 0.0265)),
+        ),
     )
     return {"kind": "export", **record.to_record()}
 

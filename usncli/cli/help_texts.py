@@ -56,7 +56,8 @@ COMMANDS = {
     """,
     "export": """Write ONNX, checked by onnx and compared with PyTorch by onnxruntime on real images.
 
-    Above the tolerance nothing is written, and the exit code is 1.
+    Above the tolerance nothing is written, and the exit code is 1. --vnnlib also writes the queries of usn certify for
+    other verifiers.
 
     Example: usn export pruned.safetensors --data images --onnx model.onnx
     """,

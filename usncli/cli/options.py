@@ -51,7 +51,17 @@ def _parameter(named: NamedOption) -> inspect.Parameter:
 
 def _in_order_of_help(settings_type: type[CommandSettings]) -> list[NamedOption]:
     """Put a command's own options first, those of every command last."""
-    groups = [settings_type.group, "Checkpoint", "Data", "Perturbation", "Gate", "Run", "Output"]
+    groups = [
+        settings_type.group,
+        "Checkpoint",
+        "Data",
+        "Perturbation",
+        "Certification",
+        "Other verifiers",
+        "Gate",
+        "Run",
+        "Output",
+    ]
     return sorted(named_options(settings_type).values(), key=lambda named: groups.index(named.group))
 
 

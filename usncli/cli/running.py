@@ -28,6 +28,7 @@ from usncli.settings.groups import DEFAULT_RUNS, RunSettings
 
 INPUT_FIELDS: Mapping[str, str] = {
     "checkpoint": "model",
+    "dense": "dense",
     "data": "data",
     "validation": "validation",
     "annotations": "annotations",

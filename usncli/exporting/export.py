@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from usncli.certificates.issue import bind
 from usncli.errors import ConfigurationError, InputError
 from usncli.exporting.binding import METADATA_KEY, open_for, perturbed_too, require_margins
+from usncli.exporting.float16 import store_as_float16
 from usncli.exporting.graph import ExportOptions, output_name, to_onnx
 from usncli.exporting.metadata import attach, describe
-from usncli.exporting.parity import compare, require_parity
+from usncli.exporting.parity import compare, largest_difference, require_parity
 from usncli.exporting.record import ExportRecord
+from usncli.exporting.runtime import run_onnx
 from usncli.files import sha256_of_file, write_atomically
 from usncli.loading.pipeline import Pipeline
 
@@ -36,7 +38,8 @@ def export(
 
     The graph is float32, in eval mode, with a dynamic batch, an input ``images`` and one output (`graph.output_name`).
     It is checked by onnx, then run on the images at batch 1 and as one batch, against the pipeline in its own dtype.
-    The file appears only when all that passed; a file already there stays as it was otherwise.
+    The file appears only when all that passed; a file already there stays as it was otherwise. Where weights are to be
+    rounded to float16, that happens after the comparison, and the record says how far outputs move.
 
     Args:
         pipeline: what is scored, certified and shipped; left as it is, on any device, in any mode.
@@ -60,6 +63,10 @@ def export(
     if bind_to is not None:
         if not options.include_preprocessing:
             raise ConfigurationError("bind: expected the preprocessing in the graph, as it was certified; put it in")
+        if options.float16:
+            raise ConfigurationError(
+                "bind: float16 is another network than was certified; certify its ONNX file itself"
+            )
         certificate = open_for(bind_to, pipeline)
         provenance[METADATA_KEY] = certificate.end.sha256
         images = perturbed_too(images, certificate)
@@ -72,6 +79,12 @@ def export(
     require_parity(comparisons, options.tolerance)
     if certificate is not None:
         require_margins(certificate, comparisons)
+    change = None
+    if options.float16:
+        store_as_float16(model)
+        onnx.checker.check_model(model, full_check=True)
+        content = model.SerializeToString(deterministic=True)
+        change = largest_difference(run_onnx(content, inputs.float()), expected)
     write_atomically(path, lambda temporary: _write(temporary, content))
     sha256 = sha256_of_file(path)
     if certificate is not None:
@@ -90,6 +103,7 @@ def export(
         tolerance=options.tolerance,
         metadata=described,
         seconds=time.perf_counter() - started,
+        float16_change=change,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx
 import torch
@@ -35,6 +36,7 @@ class ExportOptions:
         opset: version of ONNX's operator set.
         tolerance: largest absolute difference allowed between PyTorch and onnxruntime, in units of the output: by
             default a thousandth of a pixel, or of a logit.
+        float16: whether weights are rounded to float16, see `float16.store_as_float16`: another network.
 
     Raises:
         ConfigurationError: an opset that cannot be written, or a tolerance below 0.
@@ -43,6 +45,7 @@ class ExportOptions:
     include_preprocessing: bool = True
     opset: int = EXPORTER_OPSET
     tolerance: float = 1e-3
+    float16: bool = False
 
     def __post_init__(self) -> None:
         if not OLDEST_OPSET <= self.opset <= NEWEST_OPSET:
@@ -85,12 +88,41 @@ def to_onnx(pipeline: Pipeline, images: Tensor, options: ExportOptions) -> onnx.
         UnsupportedOperationError: the network cannot be traced with a batch of any size, holds an operation without an
             ONNX form, or has none in the chosen opset.
     """
-    module = exported_module(pipeline, options)
     # A batch of 1 would be taken for a constant by torch.export.
     example = images[:1].float().cpu().repeat(2, 1, 1, 1)
     name = output_name(pipeline.task, options.include_preprocessing)
-    model = _translate(module, example, name, max(options.opset, EXPORTER_OPSET))
-    model = _convert(model, options.opset)
+    ends = GraphEnds(INPUT_NAME, name, dynamic_batch=True)
+    return translate(exported_module(pipeline, options), example, ends, options.opset)
+
+
+class GraphEnds(NamedTuple):
+    """What goes into a graph and comes out of it.
+
+    Attributes:
+        input_name: name of the one input.
+        output_name: name of the one output.
+        dynamic_batch: whether the first dimension may have any size; else it has that of the example.
+    """
+
+    input_name: str
+    output_name: str
+    dynamic_batch: bool
+
+
+def translate(module: nn.Module, example: Tensor, ends: GraphEnds, opset: int) -> onnx.ModelProto:
+    """Write a module as one ONNX graph, its weights inside, checked by onnx.
+
+    Args:
+        module: float32, on the CPU, in eval mode; one tensor in, one out.
+        example: an input; where the batch is dynamic, of at least 2.
+        ends: names of input and output, and the kind of batch.
+        opset: version of ONNX's operator set.
+
+    Raises:
+        UnsupportedOperationError: as `to_onnx`.
+    """
+    model = _translate(module, example, ends, max(opset, EXPORTER_OPSET))
+    model = _convert(model, opset)
     _strip_notes(model)
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -99,17 +131,16 @@ def to_onnx(pipeline: Pipeline, images: Tensor, options: ExportOptions) -> onnx.
     return model
 
 
-def _translate(module: nn.Module, example: Tensor, output: str, opset: int) -> onnx.ModelProto:
-    batch = torch.export.Dim(BATCH_NAME, min=1)
-    shapes = ({0: batch},)
+def _translate(module: nn.Module, example: Tensor, ends: GraphEnds, opset: int) -> onnx.ModelProto:
+    shapes = ({0: torch.export.Dim(BATCH_NAME, min=1)},) if ends.dynamic_batch else None
     try:
         with quietly("torch"), torch.no_grad():
             traced = torch.export.export(module, (example,), dynamic_shapes=shapes)
             program = torch.onnx.export(
                 traced,
                 dynamo=True,
-                input_names=[INPUT_NAME],
-                output_names=[output],
+                input_names=[ends.input_name],
+                output_names=[ends.output_name],
                 dynamic_shapes=shapes,
                 opset_version=opset,
                 verbose=False,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from usncli.exporting.float16 import NOTE
 from usncli.exporting.graph import ExportOptions
 from usncli.exporting.runtime import session
 from usncli.loading.pipeline import Pipeline
@@ -23,9 +24,9 @@ def describe(pipeline: Pipeline, options: ExportOptions, provenance: Mapping[str
     """Return the metadata of an export, without the prefix.
 
     Keys: ``version`` of usncli; ``task``; ``preprocessing_included`` ("true" or "false"); ``preprocessing``, JSON;
-    ``keypoint_units``, those of a keypoint network's
-    output in this file. Then whatever the caller knows, such as
-    ``source_sha256`` (of the network's file), ``label_names`` (JSON list) and ``certified`` (JSON, what was certified).
+    ``keypoint_units``, those of a keypoint network's output in this file; ``float16``, what that means, only where
+    weights are rounded to it. Then whatever the caller knows, such as ``source_sha256`` (of the network's file),
+    ``label_names`` (JSON list) and ``certified`` (JSON, what was certified).
 
     Raises:
         ValueError: the caller's mapping gives one of our own keys.
@@ -36,6 +37,8 @@ def describe(pipeline: Pipeline, options: ExportOptions, provenance: Mapping[str
         "preprocessing_included": json.dumps(options.include_preprocessing),
         "preprocessing": json.dumps(pipeline.preprocessing.to_record(), sort_keys=True),
     }
+    if options.float16:
+        own["float16"] = NOTE
     if pipeline.task == Task.KEYPOINTS:
         units = KeypointUnits.PIXEL if options.include_preprocessing else pipeline.preprocessing.keypoint_units
         own["keypoint_units"] = str(units)

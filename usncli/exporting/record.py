@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from usncli.exporting.latency import LatencyRecord
 from usncli.exporting.parity import Comparison
+from usncli.exporting.vnnlib import QueriesRecord
 
 SCHEMA_VERSION = 1
 """Version of `ExportRecord.to_record`; it grows when a field changes its meaning or goes."""
@@ -30,6 +32,10 @@ class ExportRecord:
         tolerance: the largest absolute difference that was allowed.
         metadata: what the file says about itself, without the prefix of its keys.
         seconds: time the export took, checks included.
+        float16_change: by how much rounding weights to float16 moves an output at most, on the images of the
+            comparisons, which were made before; None where they are not rounded.
+        vnnlib: the queries that were written beside it.
+        latency: how fast it runs, against the network before pruning.
     """
 
     path: str
@@ -45,6 +51,9 @@ class ExportRecord:
     tolerance: float
     metadata: Mapping[str, str]
     seconds: float
+    float16_change: float | None = None
+    vnnlib: QueriesRecord | None = None
+    latency: LatencyRecord | None = None
 
     @property
     def largest_difference(self) -> float:
@@ -69,4 +78,7 @@ class ExportRecord:
             "tolerance": self.tolerance,
             "metadata": dict(self.metadata),
             "seconds": self.seconds,
+            "float16_change": self.float16_change,
+            "vnnlib": None if self.vnnlib is None else self.vnnlib.to_record(),
+            "latency": None if self.latency is None else self.latency.to_record(),
         }

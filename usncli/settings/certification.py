@@ -7,8 +7,8 @@ from pydantic import Field
 from usncli.settings.option import Option, SettingsGroup
 
 
-class CertificationSettings(SettingsGroup):
-    """What is certified, how hard, and what it may take."""
+class QuestionSettings(SettingsGroup):
+    """What must hold, and how long a verifier may take to say so."""
 
     group: ClassVar[str] = "Certification"
 
@@ -20,6 +20,13 @@ class CertificationSettings(SettingsGroup):
         Option("What must hold: the clean prediction (stability) or the label (correct and stable)."),
     ] = "prediction"
     seconds: Annotated[float, Option("Time budget of an image and perturbation."), Field(gt=0)] = 60.0
+
+
+class CertificationSettings(QuestionSettings):
+    """What is certified, how hard, and what it may take."""
+
+    group: ClassVar[str] = "Certification"
+
     pieces: Annotated[int, Option("Budget of pieces of an image and perturbation."), Field(ge=1)] = 100_000
     run_seconds: Annotated[
         float, Option("Time budget of the whole run; what is left then is unknown. 0 is none."), Field(ge=0)

@@ -24,6 +24,7 @@ from usncli.settings.groups import (
     InputSettings,
     OutputSettings,
     PerturbationSettings,
+    QuerySettings,
     RunSettings,
 )
 from usncli.settings.option import Option, SettingsGroup
@@ -220,7 +221,7 @@ class CertifySettings(
     ] = None
 
 
-class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings):
+class ExportSettings(CommandSettings, FormatSettings, RunSettings, QuerySettings, InputSettings):
     """Settings of ``usn export``."""
 
     command: ClassVar[str] = "export"
@@ -242,6 +243,17 @@ class ExportSettings(CommandSettings, FormatSettings, RunSettings, InputSettings
             "Certificate of this network: the ONNX file gets its hash, and it gets that of the ONNX file.",
             metavar="CERTIFICATE",
         ),
+    ] = None
+    float16: Annotated[
+        bool, Option("Round weights to float16: a smaller file, and another network, to be certified anew.")
+    ] = False
+    dense: Annotated[
+        File | None,
+        Option("The network before pruning, to time both by onnxruntime in one run.", metavar="CHECKPOINT"),
+    ] = None
+    card: Annotated[File | None, Option("Also write a model card there, in Markdown.", metavar="FILE")] = None
+    certified: Annotated[
+        File | None, Option("Run folder of usn certify whose results the model card states.", metavar="FOLDER")
     ] = None
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from usncli.settings.certification import QuestionSettings
 from usncli.settings.option import Option, SettingsGroup
 from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Shares, Size, Texts
 
@@ -154,6 +155,23 @@ class AnyPerturbationSettings(PerturbationSettings):
     group: ClassVar[str] = "Perturbation"
 
     perturb: Annotated[Texts, PERTURB] = ()
+
+
+class QuerySettings(AnyPerturbationSettings, QuestionSettings):
+    """Queries that are written for other verifiers; without a folder for them, none are."""
+
+    group: ClassVar[str] = "Other verifiers"
+
+    vnnlib: Annotated[
+        File | None,
+        Option(
+            "Also write the queries that usn certify answers there: ONNX of theta, VNN-LIB, instances.csv.",
+            metavar="FOLDER",
+        ),
+    ] = None
+    vnnlib_version: Annotated[
+        Literal["1.0", "2.0"], Option("Version of VNN-LIB: 1.0, which most verifiers read, or 2.0.")
+    ] = "1.0"
 
 
 class OutputSettings(SettingsGroup):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
+from onnx import TensorProto, helper
+from torch import Tensor
 from torch._ops import OpOverload
 
 from usncli.loading.onnx_reading.builder import Builder, OnnxCall, Value, shape
@@ -117,6 +120,17 @@ def _clip(builder: Builder, call: OnnxCall) -> Value:
     return builder.call(_aten.clamp.default, call.input(0), *limits)
 
 
+def _cast(builder: Builder, call: OnnxCall) -> Value:
+    """Convert a stored tensor, such as a weight kept in float16; values of the image are float32 throughout."""
+    value, kind = call.input(0), call.attributes["to"]
+    if isinstance(value, Tensor):
+        dtype = torch.from_numpy(np.zeros(1, helper.tensor_dtype_to_np_dtype(kind))).dtype
+        return builder.remember(call.names[0], value.to(dtype))
+    if kind != TensorProto.FLOAT or value.meta["val"].dtype != torch.float32:
+        raise call.unsupported("on values of another kind than float32")
+    return value
+
+
 def _softmax(builder: Builder, call: OnnxCall) -> Value:
     dimensions = len(shape(call.input(0)))
     axis = call.attributes.get("axis", -1 if call.opset >= 13 else 1)
@@ -159,6 +173,7 @@ POINTWISE: Mapping[str, Handler] = {
     "HardSigmoid": _hard_sigmoid,
     "Gelu": _gelu,
     "Clip": _clip,
+    "Cast": _cast,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
     "Where": _where,
