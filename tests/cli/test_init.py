@@ -279,7 +279,7 @@ def test_no_checkpoint_no_file(usn: Usn) -> None:
     Path("empty.pt").touch()
     torch.save({"epoch": 3}, "nothing.pt")
     for name, expected in (
-        ("absent.pt", "absent.pt: no such checkpoint; check the path"),
+        ("absent.pt", "absent.pt: expected a file, found none; check the path"),
         ("empty.pt", "empty.pt: the file is empty"),
         ("nothing.pt", "nothing.pt: expected tensors by name, found none"),
     ):

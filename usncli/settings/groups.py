@@ -130,6 +130,7 @@ class PerturbationSettings(SettingsGroup):
             "gamma=0.2; repeat for more.",
             metavar="RANGE",
             expected="text such as brightness=0.1",
+            completions=("brightness=0.1", "contrast=0.2", "gamma=0.2"),
         ),
     ]
     pivot: Annotated[
@@ -160,7 +161,14 @@ class RunSettings(OutputSettings):
             identifies_run=False,
         ),
     ] = None
-    device: Annotated[str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 ...", metavar="DEVICE")] = "auto"
+    device: Annotated[
+        str,
+        Option(
+            "auto (a GPU where there is one), cpu, cuda, cuda:1 ...",
+            metavar="DEVICE",
+            completions=("auto", "cpu", "cuda"),
+        ),
+    ] = "auto"
     seed: Annotated[int, Option("Seed of every random draw.", metavar="N"), Field(ge=0, lt=2**31)] = 0
 
 
