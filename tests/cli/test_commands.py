@@ -220,6 +220,17 @@ def test_what_the_configuration_file_names_need_not_be_typed(usn, place) -> None
     assert manifest["versions"]["torch"]
 
 
+def test_an_exported_file_states_what_usn_yaml_leaves_open(usn, place) -> None:
+    """The size of another checkpoint in the file is not a statement that nothing is subtracted."""
+    assert usn("export", place.network, "--data", place.images, "--onnx", "model.onnx", "--limit", "2").code == 0
+    Path("usn.yaml").write_text(f"data: {place.images}\nsize: {SIDE}\nperturb: brightness=0.01\n")
+    outcome = usn("certify", "model.onnx", "--limit", "1")
+    assert outcome.code == 0, outcome.err
+    other = usn("certify", "model.onnx", "--limit", "1", "--mean", "0.1")
+    assert other.code == 2
+    assert "mean [0.1, 0.1, 0.1] (the file says [0.4" in other.error_lines[0]
+
+
 def test_weights_with_a_factory_are_loaded_and_what_was_done_is_said(usn, place, tmp_path: Path) -> None:
     wrapped = {f"module.{name}": value for name, value in torch.load(place.weights).items()}
     torch.save({"state_dict": wrapped}, tmp_path / "wrapped.pt")

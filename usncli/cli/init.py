@@ -71,6 +71,8 @@ def show(drafted: Draft, invocation: Invocation[InitSettings]) -> None:
         value = "FILL IN" if entry in drafted.missing else shorten(yaml_text(entry.value))
         table.add_row(*map(escape, (entry.key, value, entry.why)))
     consoles.show(table)
+    for entry in drafted.unchecked:
+        consoles.line(f"{FILE_NAME}, {entry.key}: {entry.why}")
     for remark in drafted.warnings:
         consoles.line(remark)
     consoles.line(f"written: {FILE_NAME}")

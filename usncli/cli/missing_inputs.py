@@ -39,8 +39,10 @@ def _refuse_missing_file(name: str, path: Path) -> None:
         return
     if path.is_dir():
         raise InputError(f"{name} {path}: expected a file, found a folder; name the file in it")
-    advice = f"write it with --write-baseline {path}" if name == "baseline" else "check the path"
-    raise InputError(f"{name} {path}: expected a file, found none{nearby(path) or f'; {advice}'}")
+    advice = nearby(path) or "; check the path"
+    if name == "baseline":  # most often there is none yet
+        advice = f"; write it with --write-baseline {path}"
+    raise InputError(f"{name} {path}: expected a file, found none{advice}")
 
 
 def _refuse_missing_location(name: str, location: str) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from usncli.settings.option import Option, SettingsGroup
-from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Shares, Size, Texts
+from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Ranges, Shares, Size, Texts
 
 
 class CheckpointSettings(SettingsGroup):
@@ -124,12 +124,11 @@ class PerturbationSettings(SettingsGroup):
     group: ClassVar[str] = "Perturbation"
 
     perturb: Annotated[
-        Texts,
+        Ranges,
         Option(
             "Range in the [0, 1] image scale: brightness=0.1, contrast=0.8:1.2, both in one box joined by a comma, or "
             "gamma=0.2; repeat for more.",
             metavar="RANGE",
-            expected="text such as brightness=0.1",
             completions=("brightness=0.1", "contrast=0.2", "gamma=0.2"),
         ),
     ]
