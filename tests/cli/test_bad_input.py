@@ -113,6 +113,10 @@ CASES: dict[str, Case] = {
     "empty file": (lambda b: b.score_weights(b.file("empty.pt")), "empty.pt"),
     "unknown kind of file": (lambda b: b.score(network=b.file("model.h5", "x")), "model.h5"),
     "pickled module": (lambda b: b.score_weights(b.saved("module.pt", build())), "trust-pickle"),
+    "pickled module and nothing else": (
+        lambda b: b.score(network=b.saved("module.pt", build())),
+        "loading it runs code from the file",
+    ),
     "bare weights": (lambda b: b.score("--task", "classification", "--size", SIDE, network=b.weights), "--arch"),
     "weights of another network": (
         lambda b: b.score_weights(b.saved("other.pt", build(channels=5).state_dict())),

@@ -242,6 +242,21 @@ def test_weights_with_a_factory_are_loaded_and_what_was_done_is_said(usn, place,
     assert "the network sees images in [0, 1] as they are" in outcome.err
 
 
+def test_names_that_do_not_fit_are_listed_and_passed_over_without_strict(usn, place, tmp_path: Path) -> None:
+    state = torch.load(place.weights)
+    state["teacher.weight"] = torch.zeros(1)
+    torch.save(state, tmp_path / "more.pt")
+    words = ("score", tmp_path / "more.pt", "--arch", "tiny_network:build", "--task", "classification", "--size", SIDE)
+    words = (*words, "--data", place.images, *RANGES, "--samples", "3")
+    refused = usn(*words)
+    assert refused.code == 2
+    assert "teacher.weight" in refused.error_lines[0]
+    assert "--no-strict" in refused.error_lines[0]
+    outcome = usn(*words, "--no-strict")
+    assert outcome.code == 0, outcome.err
+    assert "teacher.weight" in outcome.err
+
+
 def test_quiet_says_nothing_beside_the_result(usn, place) -> None:
     outcome = usn("score", place.network, "--data", place.images, *RANGES, "--samples", "3", "--quiet")
     assert (outcome.code, outcome.err) == (0, "")

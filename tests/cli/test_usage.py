@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from usncli.cli import help_texts
+from usncli.cli.console import Consoles
 from usncli.settings import COMMANDS, named_options
 from usncli.settings.option import completions
 
@@ -166,6 +168,18 @@ def test_doctor_says_what_is_missing_and_how_to_install_it(usn: Usn, monkeypatch
     assert code == 2
     assert "pip install safetensors" in out
     assert "missing: safetensors" in err
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("", True), ("1", False)])
+def test_no_colour_with_no_color(monkeypatch: pytest.MonkeyPatch, variable: str, coloured: bool) -> None:
+    monkeypatch.setenv("NO_COLOR", variable)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    written = io.StringIO()
+    written.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", written)
+    Consoles().error("wrong")
+    assert written.getvalue().endswith("\n")
+    assert ("31m" in written.getvalue()) == coloured
 
 
 def test_no_colour_where_there_is_no_terminal(usn: Usn) -> None:

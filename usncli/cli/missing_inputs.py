@@ -24,7 +24,8 @@ def refuse_missing_inputs(settings: CommandSettings) -> None:
         InputError: one does not, or is a folder where a file is expected.
     """
     for name in FILES:
-        if (path := getattr(settings, name, None)) is not None:
+        path = getattr(settings, name, None)
+        if path is not None and not (name == "baseline" and getattr(settings, "makes_baseline", False)):
             _refuse_missing_file(name, path)
     for name in LOCATIONS:
         if (location := getattr(settings, name, None)) is not None:

@@ -230,6 +230,13 @@ class GateSettings(SettingsGroup):
         Option("Write this run as a baseline; waivers that the file holds stay.", metavar="FILE", identifies_run=False),
     ] = None
 
+    @property
+    def makes_baseline(self) -> bool:
+        """Whether the baseline that this run would be held against is yet to be written, by this very run."""
+        if self.baseline is None or self.write_baseline is None or self.baseline.exists():
+            return False
+        return self.baseline.resolve() == self.write_baseline.resolve()
+
 
 class GateFormatSettings(SettingsGroup):
     """Copies of the results of a gate, for CI systems too."""
