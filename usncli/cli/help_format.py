@@ -19,9 +19,9 @@ class PlainCommand(TyperCommand):
                 continue
             name, text = record
             if parameter.param_type_name == "argument":
-                groups["Arguments"].append((parameter.metavar, text))
+                groups["Arguments"].append((parameter.metavar or name, text))
             else:
-                groups.setdefault(parameter.rich_help_panel or "Options", []).append((name, text))
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or "Options", []).append((name, text))
         for heading, rows in groups.items():
             if not rows:
                 continue
