@@ -190,6 +190,19 @@ def test_the_hash_of_annotations_sees_the_images_that_they_name(tmp_path: Path) 
     assert sha256_of_location(tmp_path / "broken.json") is not None
 
 
+@pytest.mark.parametrize("absolute", [True, False])
+def test_the_hash_of_annotations_sees_images_elsewhere(tmp_path: Path, absolute: bool) -> None:
+    (tmp_path / "labels").mkdir()
+    image = tmp_path / "one.png"
+    image.write_text("1")
+    name = str(image) if absolute else "../one.png"
+    (tmp_path / "labels" / "coco.json").write_text(json.dumps({"images": [{"file_name": name}]}))
+    places = (tmp_path / "labels", tmp_path / "labels" / "coco.json")
+    before = [sha256_of_location(place) for place in places]
+    image.write_text("2")
+    assert all(sha256_of_location(place) != known for place, known in zip(places, before, strict=True))
+
+
 def test_the_hash_of_a_folder_follows_links_and_ends_in_circles(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "one.png").write_text("1")

@@ -1,7 +1,8 @@
-"""Files that are whole or absent: atomic writes and hashes."""
+"""Files that are whole or absent: atomic writes, hashes, and what a missing one may have been meant to be."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -50,6 +51,14 @@ def sha256_of_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def nearby(path: Path) -> str:
+    """Return a hint at a file of a similar name beside one that is missing; empty where there is none."""
+    if not path.parent.is_dir():
+        return ""
+    nearest = difflib.get_close_matches(path.name, [child.name for child in path.parent.iterdir()], n=1)
+    return f"; did you mean {path.parent / nearest[0]}?" if nearest else ""
 
 
 def _write_text(path: Path, text: str) -> None:

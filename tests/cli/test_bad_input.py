@@ -113,6 +113,10 @@ CASES: dict[str, Case] = {
     "empty file": (lambda b: b.score_weights(b.file("empty.pt")), "empty.pt"),
     "unknown kind of file": (lambda b: b.score(network=b.file("model.h5", "x")), "model.h5"),
     "pickled module": (lambda b: b.score_weights(b.saved("module.pt", build())), "trust-pickle"),
+    "pickled module and nothing else": (
+        lambda b: b.score(network=b.saved("module.pt", build())),
+        "loading it runs code from the file",
+    ),
     "bare weights": (lambda b: b.score("--task", "classification", "--size", SIDE, network=b.weights), "--arch"),
     "weights of another network": (
         lambda b: b.score_weights(b.saved("other.pt", build(channels=5).state_dict())),
@@ -167,6 +171,10 @@ CASES: dict[str, Case] = {
         "a.json",
     ),
     "unknown data code": (lambda b: b.score(data="no_such_module:images"), "no module 'no_such_module'"),
+    "images without labels": (
+        lambda b: ["finetune-prune", b.network, "--data", b.images / "dark", *RANGE, "--task", "classification"],
+        "training data: expected labelled images, got images without labels",
+    ),
     "labels that the network does not predict": (
         lambda b: ["finetune-prune", b.network, "--data", extra_class(b), *RANGE],
         "3",
@@ -179,6 +187,10 @@ CASES: dict[str, Case] = {
         "expected a range of contrast that holds 1",
     ),
     "unknown perturbation": (lambda b: b.score("--perturb", "brigthness=0.1"), "did you mean 'brightness'?"),
+    "range without an amount": (
+        lambda b: b.score("--perturb", "brightness"),
+        "perturb: expected NAME=AMOUNT or NAME=LOWER:UPPER, for example brightness=0.1, got ",
+    ),
     "range given twice": (lambda b: b.score("--perturb", "brightness=0.050"), "expected each range once"),
     "misspelt key": (lambda b: b.score("--config", b.file("usn.yaml", "ratoi: 1")), ":1: unknown key 'ratoi'"),
     "malformed YAML": (lambda b: b.score("--config", b.file("usn.yaml", "ratio: [1")), ":1: not valid YAML"),

@@ -260,6 +260,17 @@ def test_what_the_configuration_file_names_need_not_be_typed(usn, place) -> None
     assert manifest["versions"]["torch"]
 
 
+def test_an_exported_file_states_what_usn_yaml_leaves_open(usn, place) -> None:
+    """The size of another checkpoint in the file is not a statement that nothing is subtracted."""
+    assert usn("export", place.network, "--data", place.images, "--onnx", "model.onnx", "--limit", "2").code == 0
+    Path("usn.yaml").write_text(f"data: {place.images}\nsize: {SIDE}\nperturb: brightness=0.01\n")
+    outcome = usn("certify", "model.onnx", "--limit", "1")
+    assert outcome.code == 0, outcome.err
+    other = usn("certify", "model.onnx", "--limit", "1", "--mean", "0.1")
+    assert other.code == 2
+    assert "mean [0.1, 0.1, 0.1] (the file says [0.4" in other.error_lines[0]
+
+
 def test_weights_with_a_factory_are_loaded_and_what_was_done_is_said(usn, place, tmp_path: Path) -> None:
     wrapped = {f"module.{name}": value for name, value in torch.load(place.weights).items()}
     torch.save({"state_dict": wrapped}, tmp_path / "wrapped.pt")
@@ -269,6 +280,21 @@ def test_weights_with_a_factory_are_loaded_and_what_was_done_is_said(usn, place,
     assert "state_dict" in outcome.err
     assert "module." in outcome.err
     assert "the network sees images in [0, 1] as they are" in outcome.err
+
+
+def test_names_that_do_not_fit_are_listed_and_passed_over_without_strict(usn, place, tmp_path: Path) -> None:
+    state = torch.load(place.weights)
+    state["teacher.weight"] = torch.zeros(1)
+    torch.save(state, tmp_path / "more.pt")
+    words = ("score", tmp_path / "more.pt", "--arch", "tiny_network:build", "--task", "classification", "--size", SIDE)
+    words = (*words, "--data", place.images, *RANGES, "--samples", "3")
+    refused = usn(*words)
+    assert refused.code == 2
+    assert "teacher.weight" in refused.error_lines[0]
+    assert "--no-strict" in refused.error_lines[0]
+    outcome = usn(*words, "--no-strict")
+    assert outcome.code == 0, outcome.err
+    assert "teacher.weight" in outcome.err
 
 
 def test_quiet_says_nothing_beside_the_result(usn, place) -> None:

@@ -149,6 +149,36 @@ def test_3_an_error_that_should_not_be(usn, place, monkeypatch: pytest.MonkeyPat
     assert "Traceback (most recent call last)" in usn(*words, "-v").err
 
 
+INTERRUPTED_IMPORT = """
+import importlib.abc, os, signal, sys
+
+class CtrlC(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            try:
+                os.kill(os.getpid(), {signal})
+            except KeyboardInterrupt:
+                pass  # as compiled code does at times
+
+sys.meta_path.insert(0, CtrlC())
+from usncli.cli.main import main
+sys.exit(main({words!r}))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("module", ["pydantic", "torch"])
+def test_130_at_once_while_modules_are_loaded(place, tmp_path: Path, name: str, module: str) -> None:
+    """Compiled modules swallow Ctrl-C now and then, or abort the process with a message of their own."""
+    words = ["certify", str(place.network), "--data", str(place.images), *NARROW]
+    code = INTERRUPTED_IMPORT.format(module=module, words=words, signal=int(getattr(signal, name)))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "error: interrupted; the same command goes on from what is saved\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_130_by_sigterm_in_a_process_of_its_own(place, tmp_path: Path) -> None:
     """Training that would take hours, stopped as a container is; its progress is saved."""

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from usncli.cli.console import Consoles
 from usncli.cli.progress_bars import LogLines, duration_text, progress_bars
-from usncli.cli.signals import terminate_as_interrupt
+from usncli.cli.signals import interruptible
 from usncli.progress import ProgressUpdate
 
 
@@ -69,7 +69,7 @@ def test_messages_are_never_wrapped_or_read_as_markup() -> None:
 
 def test_sigterm_is_taken_as_ctrl_c_and_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), terminate_as_interrupt():
+    with pytest.raises(KeyboardInterrupt), interruptible():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -77,7 +77,7 @@ def test_sigterm_is_taken_as_ctrl_c_and_given_back() -> None:
 def test_sigterm_reaches_whoever_defers_ctrl_c() -> None:
     from usncli.pruning.interrupts import DeferredInterrupt
 
-    with terminate_as_interrupt(), DeferredInterrupt() as interrupt:
+    with interruptible(), DeferredInterrupt() as interrupt:
         signal.raise_signal(signal.SIGTERM)
         assert interrupt.requested
 
@@ -87,7 +87,7 @@ def test_away_from_the_main_thread_nothing_is_installed() -> None:
     seen = []
 
     def work() -> None:
-        with terminate_as_interrupt():
+        with interruptible():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,28 +12,89 @@ from pathlib import Path
 import pytest
 
 from usncli.cli import help_texts
+from usncli.cli.console import Consoles
+from usncli.settings import COMMANDS, named_options
+from usncli.settings.option import completions
 
 Usn = Callable[..., tuple[int, str, str]]
 
 
-def test_help_lists_every_command_without_heavy_imports() -> None:
+HEAVY = {"torch", "numpy", "onnx", "onnxruntime", "matplotlib", "PIL", "safetensors", "scipy", "jinja2"}
+"""What takes long to load: what a user reads at once must come without."""
+
+AT_ONCE = {
+    "help": (["--help"], HEAVY | {"rich", "pydantic", "yaml"}, 0, "finetune-prune"),
+    "help of a command": (["certify", "--help"], HEAVY | {"rich"}, 0, "--min-certified"),
+    "version": (["--version"], HEAVY, 0, "usn "),
+    "wrong command": (["scor"], HEAVY, 2, "Did you mean 'score'"),
+    "wrong flag": (["certify", "--raito", "1"], HEAVY, 2, "No such option: --raito"),
+    "wrong value": (["certify", "--tau", "far"], HEAVY, 2, "tau: expected a number > 0"),
+    "settings shown": (["certify", "--show-config"], HEAVY, 0, "min-certified"),
+    "unknown key": (["score", "--config", "typo.yaml"], HEAVY, 2, "unknown key 'ratoi'; did you mean 'ratio'?"),
+    **{
+        f"no checkpoint for {command}": ([command, "absent.pt", "--data", "."], HEAVY, 2, "absent.pt: expected a file")
+        for command in ("init", "export")
+    },
+    **{
+        f"no checkpoint for {command}": (
+            [command, "absent.pt", "--data", ".", "--perturb", "gamma=0.1"],
+            HEAVY,
+            2,
+            "checkpoint absent.pt: expected a file, found none; check the path",
+        )
+        for command in ("score", "finetune-prune", "certify")
+    },
+    "no data": (["export", "typo.yaml", "--data", "absent"], HEAVY, 2, "data absent: no such file or folder"),
+    "nearly a name": (["export", "tpyo.yaml", "--data", "."], HEAVY, 2, "found none; did you mean typo.yaml?"),
+    "no baseline": (
+        ["certify", "typo.yaml", "--data", "typo.yaml", "--perturb", "gamma=0.1", "--baseline", "b.json"],
+        HEAVY,
+        2,
+        "baseline b.json: expected a file, found none; write it with --write-baseline b.json",
+    ),
+    "no image": (["certify", "typo.yaml", "--data", "empty", "--perturb", "gamma=0.1"], HEAVY, 5, "an empty folder"),
+    "no run": (["report", "empty"], HEAVY, 2, "empty: expected the folder of a finished run"),
+}
+"""Words, modules that must not be loaded for them, exit code, and what is answered."""
+
+
+@pytest.mark.parametrize("case", AT_ONCE)
+def test_what_is_answered_at_once_loads_nothing_heavy(case: str, tmp_path: Path) -> None:
+    words, unwanted, expected_code, expected = AT_ONCE[case]
+    (tmp_path / "typo.yaml").write_text("score:\n  ratoi: 1\n")
+    (tmp_path / "empty").mkdir()
     code = (
-        "import sys; from usncli.cli.main import main; code = main(['--help']);"
-        "heavy = {'torch', 'numpy', 'onnx', 'onnxruntime', 'matplotlib', 'pydantic', 'PIL'} & set(sys.modules);"
-        "print('HEAVY', sorted(heavy)); sys.exit(code)"
+        f"import sys; from usncli.cli.main import main; code = main({words!r});"
+        f"print('LOADED', sorted({unwanted!r} & set(sys.modules))); sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "HEAVY []" in done.stdout
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("USN_")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "LOADED []" in done.stdout
+    assert done.returncode == expected_code, done.stderr
+    assert expected in done.stdout + done.stderr
+    assert done.stderr.count("\n") == (1 if expected_code else 0)
+
+
+def test_help_lists_every_command(usn: Usn) -> None:
+    _, out, _ = usn("--help")
     for command in help_texts.COMMANDS:
-        assert f" {command} " in done.stdout
+        assert f"\n  {command} " in out
 
 
 @pytest.mark.parametrize("command", help_texts.COMMANDS)
-def test_help_of_each_command_has_an_example_and_its_options(usn: Usn, command: str) -> None:
+def test_help_of_each_command_has_an_example_its_options_and_their_choices(
+    usn: Usn, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = usn(command, "--help")
     assert code == 0
     assert f"Example: usn {command}" in out
-    assert "--show-config" in out
+    assert max(map(len, out.splitlines())) <= 80
+    words = " ".join(out.split())
+    for named in named_options(COMMANDS[command]).values():
+        assert (named.option.metavar if named.option.positional else named.flag) in words
+        for choice in () if named.option.completions else completions(named):
+            assert choice.rstrip("=") in words
 
 
 def test_no_words_at_all_print_the_help(usn: Usn) -> None:
@@ -105,6 +168,18 @@ def test_doctor_says_what_is_missing_and_how_to_install_it(usn: Usn, monkeypatch
     assert code == 2
     assert "pip install safetensors" in out
     assert "missing: safetensors" in err
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("", True), ("1", False)])
+def test_no_colour_with_no_color(monkeypatch: pytest.MonkeyPatch, variable: str, coloured: bool) -> None:
+    monkeypatch.setenv("NO_COLOR", variable)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    written = io.StringIO()
+    written.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", written)
+    Consoles().error("wrong")
+    assert written.getvalue().endswith("\n")
+    assert ("31m" in written.getvalue()) == coloured
 
 
 def test_no_colour_where_there_is_no_terminal(usn: Usn) -> None:

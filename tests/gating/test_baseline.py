@@ -55,7 +55,9 @@ def test_noise_does_not_fail_and_a_real_loss_does() -> None:
     loss = held([C] * 20 + [F] * 10, [F] * 5 + [C] * 15 + [F] * 10)
     assert loss.result == GateResult.FAILED
     assert loss.checks[0].images == tuple(f"{number:03}.png" for number in range(5))
-    assert "000.png, 001.png, 002.png and 2 more" in loss.checks[0].message
+    assert loss.checks[0].message.endswith("; lost: 000.png, 001.png, 002.png, 003.png, 004.png")
+    many = held([C] * 20, [F] * 12 + [C] * 8).checks[0].message
+    assert many.endswith(", 008.png, 009.png and 2 more")
     assert held([C] * 20, [F] * 5 + [C] * 15, limits=Limits(drop=0.25)).result == GateResult.PASSED
     assert held([C] * 20, [F] * 5 + [C] * 15, limits=Limits(significance=0.03)).result == GateResult.PASSED
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from report_samples import HOSTILE, RECORDS, certify_record, queries
@@ -90,6 +91,30 @@ def test_long_names_still_fit_80_columns() -> None:
     text = printed(*tables(certify_record(queries(name))))
     assert max(map(len, text.splitlines())) <= 80
     assert "photographs/" in text
+
+
+LONG_NAMES = {
+    '"stem"': '"backbone.body.stages.3.residual_blocks.11.conv_branch_with_attention.depthwise_convolution"',
+    '"head.0"': '"backbone.body.stages.3.residual_blocks.11.another_branch_of_the_network.pointwise_convolution"',
+    "encoder.blocks.0.convolution": "encoder" + ".residual_blocks.11" * 8,
+    '"brightness=0.1"': '"brightness=-0.0123456:0.0234567,contrast=0.812345:1.312345"',
+    "model.onnx": "releases/candidates/2026-11-22/a-model-with-a-very-long-name-" + "x" * 60 + ".onnx",
+    "pruned.safetensors": "runs/" + "x" * 90 + "/pruned.safetensors",
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_long_names_of_layers_ranges_and_files_fit_80_columns_and_are_whole(kind: str) -> None:
+    text = json.dumps(RECORDS[kind]())
+    for name, long in LONG_NAMES.items():
+        text = text.replace(name, long)
+    shown = tables(json.loads(text))
+    lines = printed(*shown).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines), "names are folded, not cut"
+    headings = {column.title for each in shown for column in each.columns if " " not in column.title}
+    words = set(" ".join(lines).split())
+    assert headings - words <= {""}, "headings are whole"
 
 
 def test_unknown_kind_is_named() -> None:

@@ -99,6 +99,7 @@ REFUSED = [
     "ratio: true\n",
     "task: heatmap\n",
     "perturb: 3\n",
+    "perturb: brightness\n",
     "certify: {format: {jnit: a.xml}}\n",
     "score: {format: {junit: a.xml}}\n",
     "arch-arg: outputs\n",

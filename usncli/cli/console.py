@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 AS_IT_IS: dict[str, Any] = {"soft_wrap": True, "markup": False, "highlight": False, "emoji": False}
 """How rich prints a text without changing any of it."""
 
 
-def _error_console() -> Console:
-    return Console(stderr=True)
+def _console(stderr: bool) -> Console:
+    from rich.console import Console  # help needs none
+
+    return Console(stderr=stderr)
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Consoles:
         verbose: whether more is said.
     """
 
-    out: Console = field(default_factory=Console)
-    err: Console = field(default_factory=_error_console)
+    out: Console = field(default_factory=lambda: _console(stderr=False))
+    err: Console = field(default_factory=lambda: _console(stderr=True))
     quiet: bool = False
     verbose: bool = False
 

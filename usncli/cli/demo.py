@@ -8,6 +8,7 @@ from usncli.cli.execution import Command
 from usncli.cli.exit_codes import ExitCode
 from usncli.cli.invocation import Invocation
 from usncli.cli.progress_bars import progress_bars
+from usncli.cli.signals import interruptible
 from usncli.settings import DemoSettings
 
 
@@ -21,7 +22,7 @@ def run(invocation: Invocation[DemoSettings]) -> ExitCode:
     def usn(words: Sequence[str]) -> int:
         return main([*words, "--quiet"] if consoles.quiet else words)
 
-    with progress_bars(consoles) as progress:
+    with interruptible(), progress_bars(consoles) as progress:
         result = run_demo(settings.out, settings.seed, settings.device, usn, consoles.say, progress)
     consoles.show(result.table)
     consoles.line(f"report: {result.page}")

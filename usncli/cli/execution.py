@@ -10,6 +10,7 @@ from typing import Any, Generic
 from usncli.cli.console import Consoles
 from usncli.cli.exit_codes import ExitCode, exit_code_of
 from usncli.cli.invocation import Invocation, Shell
+from usncli.cli.missing_inputs import refuse_missing_inputs
 from usncli.cli.show_config import show_config
 from usncli.settings import CommandSettings, Sources, resolve
 from usncli.settings.commands import CommandType
@@ -39,6 +40,7 @@ def execute(command: Command[Any], values: Mapping[str, Any], shell: Shell) -> E
             return ExitCode.DONE
         resolved = resolve(command.settings_type, sources)
         consoles = _consoles(resolved.settings)
+        refuse_missing_inputs(resolved.settings)
         return command.run(Invocation(resolved, shell, consoles))
     except (Exception, KeyboardInterrupt) as error:  # the command line's edge: every error becomes a line and a code
         return answer(error, consoles)

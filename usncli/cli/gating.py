@@ -72,7 +72,7 @@ def questions_of(settings: GateSettings) -> Questions:
         settings.max_drop or 0.0,
         settings.drop_significance,
     )
-    baseline = read_baseline(settings.baseline) if settings.baseline else None
+    baseline = read_baseline(settings.baseline) if settings.baseline and not settings.makes_baseline else None
     replaced = settings.write_baseline
     kept = read_baseline(replaced).waivers if replaced is not None and replaced.exists() else ()
     return Questions(limits, baseline, kept)

@@ -66,11 +66,15 @@ def show(drafted: Draft, invocation: Invocation[InitSettings]) -> None:
     from usncli.drafting.text import yaml_text
 
     consoles = invocation.consoles
-    table = Table("setting", "value", "why", title=f"usn init {invocation.settings.checkpoint}", title_justify="left")
+    table = Table(title=f"usn init {invocation.settings.checkpoint}", title_justify="left")
+    for heading in ("setting", "value", "why"):
+        table.add_column(heading, overflow="fold")
     for entry in drafted.findings:
         value = "FILL IN" if entry in drafted.missing else shorten(yaml_text(entry.value))
         table.add_row(*map(escape, (entry.key, value, entry.why)))
     consoles.show(table)
+    for entry in drafted.unchecked:
+        consoles.line(f"{FILE_NAME}, {entry.key}: {entry.why}")
     for remark in drafted.warnings:
         consoles.line(remark)
     consoles.line(f"written: {FILE_NAME}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from usncli.cli.invocation import Invocation
-from usncli.errors import ConfigurationError
+from usncli.errors import ConfigurationError, UsnError
 from usncli.settings import Source
 from usncli.settings.groups import CheckpointSettings, ImageSettings, InputSettings, PerturbationSettings
 
@@ -91,17 +91,23 @@ def preprocessing_of(invocation: Invocation[Any]) -> Preprocessing | None:
 
 
 def stored_preprocessing(path: Path) -> Preprocessing | None:
-    """Return the preprocessing that a network file of usn's holds, from its header alone; None for other files."""
+    """Return the preprocessing that a network had when usn wrote or exported it; None for other files."""
     from safetensors import SafetensorError, safe_open
 
+    from usncli.loading.checkpoints.kinds import Container, container_of
+    from usncli.loading.checkpoints.onnx_network import read_metadata
+    from usncli.loading.checkpoints.settings_in_file import settings_in_onnx
     from usncli.loading.network_file import METADATA_KEY
     from usncli.loading.preprocessing import Preprocessing
 
     try:
+        if container_of(path) == Container.ONNX:
+            stored = settings_in_onnx(path, read_metadata(path))
+            return None if stored is None else stored.original
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         return Preprocessing.from_record(json.loads(metadata[METADATA_KEY])["preprocessing"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, ConfigurationError):
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, UsnError):
         return None  # another kind of file, or a damaged one, which loading will name
 
 

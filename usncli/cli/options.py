@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from usncli.cli.execution import Command, execute
 from usncli.cli.invocation import Shell
 from usncli.settings import CommandSettings, NamedOption, named_options
-from usncli.settings.option import metavar
+from usncli.settings.option import bare_type, completions, metavar
 
 
 def typer_function(command: Command[Any]) -> Callable[..., None]:
@@ -41,12 +41,19 @@ def _parameter(named: NamedOption) -> inspect.Parameter:
     else:
         information = typer.Option(
             *_flags(named),
-            help=named.option.help + _default_text(named),
+            help=named.option.help + _choices_text(named) + _default_text(named),
             metavar=" " if named.is_switch else metavar(named),
             show_default=False,
             rich_help_panel=named.group,
+            autocompletion=_completion(named),
         )
     return _optional(named.name, list[str] if named.is_repeated else bool if named.is_switch else str, information)
+
+
+def _completion(named: NamedOption) -> Callable[..., list[str]] | None:
+    """Return what a shell asks for the values of an option; None where it should offer files."""
+    words = completions(named)
+    return (lambda: list(words)) if words else None
 
 
 def _in_order_of_help(settings_type: type[CommandSettings]) -> list[NamedOption]:
@@ -94,6 +101,13 @@ def _optional(name: str, kind: Any, information: Any) -> inspect.Parameter:
 def _flags(named: NamedOption) -> list[str]:
     short = [named.option.short] if named.option.short else []
     return [f"{named.flag}/--no-{named.key}" if named.is_switch else named.flag, *short]
+
+
+def _choices_text(named: NamedOption) -> str:
+    """Name the choices, where the metavar is a word in their place."""
+    kind = bare_type(named.field)
+    listed = get_origin(kind) is Literal and named.option.metavar
+    return f" One of {', '.join(get_args(kind))}." if listed else ""
 
 
 def _default_text(named: NamedOption) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 from usncli.cli.invocation import Invocation
 from usncli.cli.progress_bars import progress_bars
-from usncli.errors import InputError
+from usncli.cli.signals import interruptible
 from usncli.files import sha256_of_file
 from usncli.progress import ProgressCallback
 from usncli.runs import (
@@ -85,7 +86,8 @@ def finished_folder(invocation: Invocation[Any], compute: Callable[[Workspace], 
     if run.state == RunState.UNFINISHED:
         invocation.consoles.say(f"{folder}: going on with an unfinished run")
     description = _describe(invocation, identity, inputs)
-    with working(run, description) as finish:
+    importlib.import_module("usncli.api")  # all that is heavy, before there is anything that Ctrl-C must save
+    with interruptible(), working(run, description) as finish:
         with progress_bars(invocation.consoles) as progress:
             result = compute(Workspace(folder, description.device, progress))
         finish(identity.command, result.record, result.outputs)
@@ -100,9 +102,6 @@ def _inputs(invocation: Invocation[Any]) -> dict[str, dict[str, str | None]]:
         location = getattr(invocation.settings, field, None)
         if location is None:
             continue
-        if what == "model" and not Path(location).is_file():
-            found = "a folder" if Path(location).is_dir() else "none"
-            raise InputError(f"checkpoint {location}: expected a file, found {found}; check the path")
         inputs[what] = {"location": str(location), "sha256": sha256_of_location(Path(location))}
     return inputs
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation[ScoreSettings]) -> ExitCode:
     """Score, print the groups and the set that the ratio would cut, and warn where that set is not stable yet."""
+    folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
     from usncli.reporting.kinds.score import warnings
 
-    folder = finished_folder(invocation, lambda workspace: compute(invocation, workspace))
     finished = show_results(folder, invocation)
     for line in warnings(finished.record):
         invocation.consoles.say(f"warning: {line}")

@@ -78,6 +78,12 @@ class Draft:
         """What has to be filled in."""
         return tuple(entry for entry in self.findings if entry.state == State.MISSING)
 
+    @property
+    def unchecked(self) -> tuple[Entry, ...]:
+        """Offers that may have to hold, which only the user knows."""
+        entries = (entry for section in self.sections for entry in section.entries)
+        return tuple(entry for entry in entries if entry.state == State.OFFERED and entry.why.startswith("CHECK"))
+
 
 def given_entries(resolved: Resolved[Any], *names: str) -> tuple[Entry, ...]:
     """Return those of some settings that a flag, a variable or a usn.yaml above gives.

@@ -40,10 +40,15 @@ def colour_entry(question: Question, channels: int | None, what: str) -> Entry:
     )
 
 
-def normalisation_entries(question: Question) -> tuple[Entry, ...]:
-    """Return the normalisation as it is given; no checkpoint of another tool's tells it."""
-    why = "CHECK: what training subtracted, no checkpoint tells; without it and std, images stay in [0, 1]"
+def normalisation_entries(question: Question, tried: str = "") -> tuple[Entry, ...]:
+    """Return the normalisation as it is given; no checkpoint of another tool's tells it.
+
+    Args:
+        question: what is given.
+        tried: what trying ImageNet's has shown.
+    """
+    why = "CHECK: no checkpoint tells what training subtracted; without mean and std, images stay in [0, 1]"
     return question.given("mean", "std") or (
-        Entry("mean", list(IMAGENET_MEAN), why, State.OFFERED),
+        Entry("mean", list(IMAGENET_MEAN), f"{why}: {tried}" if tried else why, State.OFFERED),
         Entry("std", list(IMAGENET_STD), "and divided by; ImageNet's numbers are shown", State.OFFERED),
     )

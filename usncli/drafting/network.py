@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from usncli.drafting.input_size import Sizes, channels_of_module, size_entry, tr
 from usncli.drafting.inputs import channels_of_colour, colour_entry, normalisation_entries
 from usncli.drafting.question import Question
 from usncli.drafting.task import task_entry, units_entry
+from usncli.drafting.trials import normalisation_tried
 from usncli.loading.checkpoint import load_checkpoint, make_pipeline
 from usncli.loading.checkpoints.opened import OpenedCheckpoint, capture_checkpoint, load_module, stated_input_sizes
 from usncli.loading.preprocessing import Colour, KeypointUnits, Preprocessing
@@ -128,12 +130,12 @@ def _describe(question: Question, opened: OpenedCheckpoint, inputs: _Inputs) -> 
     settings, images = question.settings, question.images
     (size,) = question.given("size") or (inputs.size,)
     colour = colour_entry(question, inputs.channels, inputs.what)
-    normalisation = normalisation_entries(question)
     checkpoint = question.checkpoint_entries(opened)
     shape = _image_size(size) or inputs.sizes.one_to_look_at
     if shape is None:
         (task,) = question.given("task") or (task_entry((), images),)
-        return FoundNetwork(checkpoint, (f"sha256 {opened.sha256}",), (size, colour, *normalisation, task))
+        inputs_and_task = (size, colour, *normalisation_entries(question), task)
+        return FoundNetwork(checkpoint, (f"sha256 {opened.sha256}",), inputs_and_task)
     units = KeypointUnits(settings.keypoint_units)
     colours = Colour(colour.value)
     preprocessing = Preprocessing(shape.height, shape.width, colours, settings.mean, settings.std, units)
@@ -141,6 +143,9 @@ def _describe(question: Question, opened: OpenedCheckpoint, inputs: _Inputs) -> 
     captured = _run(loaded.network, preprocessing)
     predictions = _prediction_entries(question, captured, preprocessing)
     task = predictions[0]
+    normalisation = normalisation_entries(
+        question, _normalisation_tried(question, captured, preprocessing, predictions)
+    )
     return FoundNetwork(
         checkpoint,
         (remark(loaded.kind, opened.sha256), *loaded.notes),
@@ -160,6 +165,18 @@ def _prediction_entries(question: Question, captured: Captured, preprocessing: P
         return (task,)
     units = question.given("keypoint_units") or (units_entry(captured.network, preprocessing, question.images),)
     return (task, *units)
+
+
+def _normalisation_tried(
+    question: Question, captured: Captured, preprocessing: Preprocessing, predictions: tuple[Entry, ...]
+) -> str:
+    """Say what ImageNet's normalisation would change, in the units that were found; nothing where a task is missing."""
+    task, *units = predictions
+    if question.given("mean", "std") or task.state != State.KNOWN:
+        return ""
+    if units:
+        preprocessing = dataclasses.replace(preprocessing, keypoint_units=KeypointUnits(units[0].value))
+    return normalisation_tried(captured.network, preprocessing, Task(task.value), question.images)
 
 
 def _image_size(size: Entry) -> ImageSize | None:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from torch import fx
 
 from usncli.drafting.entries import Entry, State
 from usncli.drafting.images import FoundImages
-from usncli.errors import InputError
-from usncli.loading.batching import evenly_spaced, subset
-from usncli.loading.data import open_data
-from usncli.loading.metrics import error_on_data
-from usncli.loading.pipeline import Pipeline
+from usncli.drafting.trials import error_if
 from usncli.loading.preprocessing import KeypointUnits, Preprocessing
 from usncli.types import Task
-
-IMAGES_TRIED = 16
-"""Labelled images on which units are compared."""
 
 CLEARLY = 2.0
 """How many times smaller than the next the error of the right units must be."""
@@ -72,16 +64,12 @@ def units_entry(network: fx.GraphModule, preprocessing: Preprocessing, images: F
 
 def _errors(network: fx.GraphModule, preprocessing: Preprocessing, images: FoundImages) -> dict[KeypointUnits, float]:
     """Return the error in pixels for each choice of units; none where labels and outputs do not fit each other."""
-    data = open_data(images.location, preprocessing, Task.KEYPOINTS, images.options)
-    part = subset(data, evenly_spaced(len(data), min(IMAGES_TRIED, len(data))))
-    errors = {}
-    for units in KeypointUnits:
-        pipeline = Pipeline(network, dataclasses.replace(preprocessing, keypoint_units=units), Task.KEYPOINTS).eval()
-        try:
-            errors[units] = error_on_data(pipeline, part)
-        except InputError:
-            return {}
-    return errors if all(map(math.isfinite, errors.values())) else {}
+    tried = {
+        units: error_if(network, dataclasses.replace(preprocessing, keypoint_units=units), Task.KEYPOINTS, images)
+        for units in KeypointUnits
+    }
+    errors = {units: error for units, error in tried.items() if error is not None}
+    return errors if len(errors) == len(tried) else {}
 
 
 def _others(default: str) -> str:

@@ -10,7 +10,7 @@ from usncli.gating.checks import Check, GateResult
 from usncli.gating.limits import Limits
 from usncli.gating.paired import Pairing, mcnemar
 
-NAMED = 3
+NAMED = 10
 """Images that a message names; a check's record has all."""
 
 

@@ -11,8 +11,14 @@ import torch
 from torch import nn
 
 from usncli.errors import InputError
-from usncli.loading.checkpoints.kinds import CheckpointKind
-from usncli.loading.checkpoints.opened import CheckpointSource, OpenedCheckpoint, capture_checkpoint, open_checkpoint
+from usncli.loading.checkpoints.kinds import CheckpointKind, Container
+from usncli.loading.checkpoints.opened import (
+    CheckpointSource,
+    OpenedCheckpoint,
+    capture_checkpoint,
+    open_checkpoint,
+    read_content,
+)
 from usncli.loading.checkpoints.settings_in_file import StoredSettings, reconcile
 from usncli.loading.checkpoints.weights import check_finite
 from usncli.loading.network_file import load_network
@@ -61,6 +67,8 @@ def load_checkpoint(
     opened = open_checkpoint(source)
     if opened.own:
         return _load_own(opened, preprocessing, task)
+    if opened.container == Container.PICKLE and (preprocessing is None or task is None):
+        read_content(opened)  # that a file is not trusted goes before what else is missing
     reconcile(source.path, opened.stored, preprocessing, task)
     if opened.stored is not None:
         preprocessing, task = opened.stored.preprocessing, opened.stored.task

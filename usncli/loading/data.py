@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from PIL import Image
 
 from usncli.errors import ConfigurationError, InputError
+from usncli.files import nearby
 from usncli.loading.batching import Subset, batches, collate, epoch_order, split_halves, subset
 from usncli.loading.datasets.arrays import open_arrays
 from usncli.loading.datasets.coco import open_coco
@@ -59,7 +59,7 @@ def open_data(location: str, preprocessing: Preprocessing, task: Task, options: 
         _refuse_options(location, options, "annotations", "crop_margin")
         return open_factory(location, preprocessing, task, options)
     if not path.exists():
-        raise InputError(f"{location}: no such file or folder{_nearby(path)}; expected {FORMS}")
+        raise InputError(f"{location}: no such file or folder{nearby(path)}; expected {FORMS}")
     if path.is_dir():
         return _open_folder(path, preprocessing, task, options)
     if path.suffix.lower() == ".json":
@@ -119,11 +119,3 @@ def _refuse_options(location: str, options: DataOptions, *names: str) -> None:
     for name in names:
         if getattr(options, name) not in (None, ()):
             raise ConfigurationError(f"{location}: the option {name} does not apply to data of this form; leave it out")
-
-
-def _nearby(path: Path) -> str:
-    """Return a hint at a file of a similar name beside the one that is missing."""
-    if not path.parent.is_dir():
-        return ""
-    nearest = difflib.get_close_matches(path.name, [child.name for child in path.parent.iterdir()], n=1)
-    return f"; did you mean {path.parent / nearest[0]}?" if nearest else ""

@@ -97,9 +97,9 @@ def finetune_prune(
         raise ConfigurationError("finetune-prune: expected at least one perturbation, got none; give --perturb")
     if options.best.choice != Best.LAST and evaluate is None:
         raise ConfigurationError(f"best {options.best.choice}: expected a callable that judges networks, got none")
-    for images in (data, validation):
+    for what, images in (("training", data), ("validation", validation)):
         if images is not None:
-            _require_labels(pipeline, images)
+            _require_labels(pipeline, images, what)
     processes = processes or Processes()
     progress = progress if processes.first else silent
     require_means(options.optimiser, options.checkpoint, pipeline.mean.device)
@@ -280,9 +280,12 @@ def _copy_captured(pipeline: Pipeline) -> Pipeline:
     return captured.to(pipeline.mean.device).eval()
 
 
-def _require_labels(pipeline: Pipeline, data: ImageData) -> None:
+def _require_labels(pipeline: Pipeline, data: ImageData, what: str) -> None:
     if not data.labelled:
-        raise InputError("finetune-prune: expected labelled images, got images without labels; give labels with them")
+        raise InputError(
+            f"{what} data: expected labelled images, got images without labels; name the COCO JSON instead of the "
+            "folder, or give --annotations"
+        )
     require_matching_labels(pipeline, data)
 
 

@@ -15,14 +15,16 @@ def sha256_of_location(location: Path) -> str | None:
     """Return the SHA-256 of an input.
 
     Args:
-        location: a file; a folder: the relative paths and hashes of the files in it, hidden ones left out; or a COCO
-            JSON: itself and the image files that it names, in its folder or the ``images`` folder there.
+        location: a file; a COCO JSON: itself and the image files that it names, from its folder or the ``images``
+            folder there; or a folder: the relative paths and hashes of the files in it, hidden ones left out, and of
+            the images that COCO JSON in it names elsewhere.
 
     Returns:
         None where there is neither file nor folder, such as for ``package.module:callable``.
     """
     if location.is_dir():
-        return _sha256_of_files(location, visible_files(location))
+        named = (image for file in location.glob("*.json") for image in _images_named_in(file))
+        return _sha256_of_files(location, [*visible_files(location), *named])
     if not location.is_file():
         return None
     images = _images_named_in(location) if location.suffix.lower() == ".json" else []
@@ -42,7 +44,8 @@ def visible_files(folder: Path) -> Iterator[Path]:
 
 def _sha256_of_files(root: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in paths):
+    by_name = {Path(os.path.relpath(path, root)).as_posix(): path for path in paths}
+    for name, path in sorted(by_name.items()):
         digest.update(f"{name}\0{sha256_of_file(path)}\n".encode())
     return digest.hexdigest()
 
@@ -55,5 +58,5 @@ def _images_named_in(json_file: Path) -> list[Path]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
     folders = (json_file.parent, json_file.parent / "images")
-    candidates = (folder / name for name in dict.fromkeys(names) for folder in folders)
-    return [path for path in candidates if path.is_file() and path.is_relative_to(json_file.parent)]
+    candidates = dict.fromkeys(folder / name for name in names for folder in folders)
+    return [path for path in candidates if path.is_file()]

@@ -11,6 +11,7 @@ from pydantic import Field
 from usncli.settings.certification import CertificationSettings
 from usncli.settings.groups import (
     DEFAULT_RUNS,
+    RANGE_EXAMPLES,
     AnyCheckpointSettings,
     AnyDataSettings,
     AnyPerturbationSettings,
@@ -28,7 +29,7 @@ from usncli.settings.groups import (
     RunSettings,
 )
 from usncli.settings.option import Option, SettingsGroup
-from usncli.settings.parsing import File, Files, Location, NumberPair, Ramps, Texts
+from usncli.settings.parsing import File, Files, Location, NumberPair, Ramps, Ranges, Texts
 
 
 class CommandSettings(SettingsGroup):
@@ -278,11 +279,11 @@ class CheckSettings(
         ),
     ]
     perturb: Annotated[
-        Texts,
+        Ranges,
         Option(
             "Range that the certificate must claim; repeat for more. Without any, its own are checked.",
             metavar="RANGE",
-            expected="text such as brightness=0.1",
+            completions=RANGE_EXAMPLES,
         ),
     ] = ()
     tau: Annotated[float | None, Option("Tau that the certificate must claim: pixels."), Field(gt=0)] = None

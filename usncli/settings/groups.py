@@ -11,7 +11,7 @@ from pydantic import Field
 
 from usncli.settings.certification import QuestionSettings
 from usncli.settings.option import Option, SettingsGroup
-from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Shares, Size, Texts
+from usncli.settings.parsing import File, Formats, GateFormats, Location, Numbers, Pairs, Ranges, Shares, Size, Texts
 
 CHECKPOINT = Option(
     "The network: weights (.pt, .pth, .safetensors), a torch.export program (.pt2), ONNX (.onnx), or what usn wrote.",
@@ -23,11 +23,12 @@ DATA = Option(
     "PACKAGE.MODULE:CALLABLE returning a torch Dataset.",
     metavar="DATA",
 )
+RANGE_EXAMPLES = ("brightness=0.1", "contrast=0.2", "gamma=0.2")
 PERTURB = Option(
     "Range in the [0, 1] image scale: brightness=0.1, contrast=0.8:1.2, both in one box joined by a comma, or "
     "gamma=0.2; repeat for more.",
     metavar="RANGE",
-    expected="text such as brightness=0.1",
+    completions=RANGE_EXAMPLES,
 )
 
 
@@ -142,7 +143,7 @@ class PerturbationSettings(SettingsGroup):
 
     group: ClassVar[str] = "Perturbation"
 
-    perturb: Annotated[Texts, PERTURB]
+    perturb: Annotated[Ranges, PERTURB]
     pivot: Annotated[
         Literal["zero", "mean"], Option("Grey value that contrast leaves unchanged: 0, or each image's mean.")
     ] = "zero"
@@ -154,7 +155,7 @@ class AnyPerturbationSettings(PerturbationSettings):
 
     group: ClassVar[str] = "Perturbation"
 
-    perturb: Annotated[Texts, PERTURB] = ()
+    perturb: Annotated[Ranges, PERTURB] = ()
 
 
 class QuerySettings(AnyPerturbationSettings, QuestionSettings):
@@ -188,7 +189,14 @@ class DeviceSettings(OutputSettings):
 
     group: ClassVar[str] = "Run"
 
-    device: Annotated[str, Option("auto (a GPU where there is one), cpu, cuda, cuda:1 ...", metavar="DEVICE")] = "auto"
+    device: Annotated[
+        str,
+        Option(
+            "auto (a GPU where there is one), cpu, cuda, cuda:1 ...",
+            metavar="DEVICE",
+            completions=("auto", "cpu", "cuda"),
+        ),
+    ] = "auto"
 
 
 class RunSettings(DeviceSettings):
@@ -265,6 +273,13 @@ class GateSettings(SettingsGroup):
         File | None,
         Option("Write this run as a baseline; waivers that the file holds stay.", metavar="FILE", identifies_run=False),
     ] = None
+
+    @property
+    def makes_baseline(self) -> bool:
+        """Whether the baseline that this run would be held against is yet to be written, by this very run."""
+        if self.baseline is None or self.write_baseline is None or self.baseline.exists():
+            return False
+        return self.baseline.resolve() == self.write_baseline.resolve()
 
 
 class GateFormatSettings(SettingsGroup):

@@ -91,6 +91,7 @@ _ANY_TEXT: list[Schema] = [
 _TEXT_FORMS: Mapping[Callable[[Any], Any], list[Schema]] = {
     parsing.parse_list: [{"type": "string"}],
     parsing.parse_numbers: [{"type": ["number", "string"]}],
+    parsing.parse_ranges: _texts(r"^[^,]*=[^,]*(,[^,]*=[^,]*)*$"),
     parsing.parse_pairs: _texts(r"^\s*[^=\s][^=]*="),
     parsing.parse_ramps: _texts(r"^[^=]*=[^,]*,[^,]*$"),
     parsing.parse_formats: _texts(r"^[^=]+=.*\S"),

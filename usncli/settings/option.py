@@ -29,6 +29,7 @@ class Option:
             or judged, so that a finished run can be shown or judged again).
         expected: what a value must be, in words; by default it follows from the type and the constraints.
         flag: its flag without the dashes, where that is not the field's name.
+        completions: what a shell offers for the value; by default the choices that the type names.
     """
 
     help: str
@@ -38,6 +39,7 @@ class Option:
     identifies_run: bool = True
     expected: str = ""
     flag: str = ""
+    completions: tuple[str, ...] = ()
 
 
 class SettingsGroup(BaseModel):
@@ -133,6 +135,17 @@ def metavar(named: NamedOption) -> str:
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
     return {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}.get(kind, "VALUE")
+
+
+def completions(named: NamedOption) -> tuple[str, ...]:
+    """Return what a shell offers for the value; for a mapping from choices, each with the ``=`` that follows it."""
+    kind = bare_type(named.field)
+    if named.option.completions or get_origin(kind) not in (Literal, dict):
+        return named.option.completions
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    key = get_args(kind)[0]
+    return tuple(f"{choice}=" for choice in get_args(key)) if get_origin(key) is Literal else ()
 
 
 def _declaring_class(settings_type: type[SettingsGroup], name: str) -> type[SettingsGroup]:

@@ -19,6 +19,8 @@ CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 EVERY = "every"
 """The key of a limit for every perturbation that has none of its own."""
 
+RANGE_EXPECTED = "expected NAME=AMOUNT or NAME=LOWER:UPPER, for example brightness=0.1"
+
 FormatName = Literal["json", "markdown", "html"]
 GateFormatName = Literal["json", "junit", "sarif", "github", "markdown", "html"]
 
@@ -51,6 +53,14 @@ def parse_numbers(value: Any) -> Any:
 def parse_list(value: Any) -> Any:
     """Let one value stand for a list of one."""
     return (value,) if isinstance(value, str) else value
+
+
+def parse_ranges(value: Any) -> Any:
+    """Let one range stand for a list of one; each is looked at only as far as a slip of typing shows."""
+    ranges = _each(value, RANGE_EXPECTED)
+    if not all(isinstance(item, str) and all("=" in part for part in item.split(",")) for item in ranges):
+        raise ValueError(RANGE_EXPECTED)
+    return ranges
 
 
 def parse_pairs(value: Any) -> Any:
@@ -165,6 +175,7 @@ Size = Annotated[ImageSize, BeforeValidator(parse_size)]
 Numbers = Annotated[tuple[float, ...], BeforeValidator(parse_numbers)]
 NumberPair = Annotated[tuple[float, float], BeforeValidator(parse_numbers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(parse_list)]
+Ranges = Annotated[tuple[str, ...], BeforeValidator(parse_ranges)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(parse_pairs)]
 Ramps = Annotated[dict[str, NumberPair], BeforeValidator(parse_ramps)]
 Shares = Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], BeforeValidator(parse_shares)]

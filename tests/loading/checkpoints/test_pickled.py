@@ -3,6 +3,8 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import loading_networks
@@ -79,6 +81,16 @@ def test_a_trusted_module_loads(images: Tensor, tmp_path: Path) -> None:
         torch.testing.assert_close(loaded.pipeline.network(images), expected)
     with pytest.raises(InputError, match="runs code"):
         load(path, trusted_sha256="0" * 64)
+
+
+def test_a_module_of_the_script_that_saved_it_says_what_to_do(tmp_path: Path) -> None:
+    script = f"import torch\nclass Net(torch.nn.Linear): pass\ntorch.save(Net(2, 2), {str(tmp_path / 'model.pt')!r})\n"
+    (tmp_path / "train.py").write_text(script)
+    subprocess.run([sys.executable, tmp_path / "train.py"], check=True)
+    with pytest.raises(
+        InputError, match=r"save torch\.save\(model\.state_dict\(\), \.\.\.\), and give --arch SCRIPT:CLASS"
+    ):
+        load(tmp_path / "model.pt", trust_pickle=True)
 
 
 @pytest.mark.parametrize("extra", [argparse.Namespace(lr=0.1), np.float64(0.5), Path("runs")])

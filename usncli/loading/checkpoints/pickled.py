@@ -94,7 +94,13 @@ def _load_trusted(path: Path) -> Any:
     try:
         return _load(path, weights_only=False)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"{path}: its classes cannot be imported ({error}); run where their code is") from error
+        remedy = "run where their code is"
+        if "'__main__'" in str(error) or ".__main__'" in str(error):  # the script that saved it was the main program
+            remedy = (
+                "they were defined in the script that saved it: there, save torch.save(model.state_dict(), ...), and "
+                "give --arch SCRIPT:CLASS, with the script's name without .py"
+            )
+        raise InputError(f"{path}: its classes cannot be imported ({error}); {remedy}") from error
     except _DAMAGED as error:
         raise _damaged(path, error) from error
 
