@@ -108,7 +108,8 @@ def test_what_cannot_be_bounded_ends_the_run_before_it_begins(tmp_path: Path) ->
 def test_records_read_back() -> None:
     record = certify(pipeline_of_one_pixel(), data(), RANGES, CertifyOptions(unstable_images=1))
     written = json.loads(json.dumps(record.to_record(), allow_nan=False))
-    assert CertificationRecord.from_record(written) == record
+    without_partitions = tuple(replace(query, partition=None) for query in record.queries)
+    assert CertificationRecord.from_record(written) == replace(record, queries=without_partitions)
     assert written["total"] == 6
     assert sum(written["counts"].values()) == 6
     assert set(record.unstable_relus) == {region.label for region in RANGES}

@@ -22,6 +22,8 @@ from usncli.loading.pipeline import Pipeline
 from usncli.loading.preprocessing import Preprocessing
 from usncli.types import Task
 
+pytestmark = pytest.mark.xdist_group("release")  # one worker, one project
+
 CI = Path(__file__).parents[2] / "examples" / "ci"
 IMAGES = [f"{name}/{index:02d}.png" for index, name in enumerate(("dark", "light") * 3)]
 SETTINGS = {

@@ -120,4 +120,4 @@ def show_machine(consoles: Consoles) -> list[str]:
     return [finding.what for finding in found if not finding.found]
 
 
-COMMAND = Command(DoctorSettings, run)
+COMMAND = Command(DoctorSettings, run, needs_inputs=False)

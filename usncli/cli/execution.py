@@ -23,10 +23,12 @@ class Command(Generic[CommandType]):
     Attributes:
         settings_type: its settings, from which its options are made.
         run: does it.
+        needs_inputs: whether it is refused at once where a file or folder that it names is not there.
     """
 
     settings_type: type[CommandType]
     run: Callable[[Invocation[CommandType]], ExitCode]
+    needs_inputs: bool = True
 
 
 def execute(command: Command[Any], values: Mapping[str, Any], shell: Shell) -> ExitCode:
@@ -40,7 +42,8 @@ def execute(command: Command[Any], values: Mapping[str, Any], shell: Shell) -> E
             return ExitCode.DONE
         resolved = resolve(command.settings_type, sources)
         consoles = _consoles(resolved.settings)
-        refuse_missing_inputs(resolved.settings)
+        if command.needs_inputs:
+            refuse_missing_inputs(resolved.settings)
         return command.run(Invocation(resolved, shell, consoles))
     except (Exception, KeyboardInterrupt) as error:  # the command line's edge: every error becomes a line and a code
         return answer(error, consoles)
