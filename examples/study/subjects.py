@@ -182,7 +182,7 @@ SUBJECTS: Mapping[str, Subject] = {
             tau=2,
             easy_tau=8,
             images=6,
-            seconds=8,
+            seconds=20,
         ),
         Subject(
             "fly-resnet18",
@@ -195,7 +195,7 @@ SUBJECTS: Mapping[str, Subject] = {
             tau=1,
             easy_tau=8,
             images=6,
-            seconds=8,
+            seconds=20,
         ),
     )
 }
