@@ -9,6 +9,7 @@ fly's folder, as examples/fly describes it. Networks are trained first, unless `
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
@@ -42,11 +43,11 @@ def timed(do: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, found
 
 
-def compare(name: str, made: Subject, images: int, seconds: float, jobs: int) -> None:
-    """Certify, check by both engines, and print times and ratios."""
-    data = subset(made.data, evenly_spaced(len(made.data), min(images, len(made.data))))
+def compare(name: str, made: Subject, chosen: argparse.Namespace) -> None:
+    """Certify, check by each engine, and print times and ratios."""
+    data = subset(made.data, evenly_spaced(len(made.data), min(chosen.images, len(made.data))))
     ranges = tuple(parse_range(text) for text in RANGES[name])
-    options = CertifyOptions(tau=made.tau, seconds=seconds)
+    options = CertifyOptions(tau=made.tau, seconds=chosen.seconds)
     certifying, record = timed(lambda: certify(made.pipeline, data, ranges, options))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in record.counts.items() if count)
     print(f"\n{name}, {len(data)} images, {', '.join(RANGES[name])}: {counts}")
@@ -55,7 +56,7 @@ def compare(name: str, made: Subject, images: int, seconds: float, jobs: int) ->
         path = Path(folder) / "certificate.jsonl"
         issuing, _ = timed(lambda: issue(path, made.pipeline, data, ranges, record, options))
         print(f"  issue              {issuing:8.1f} s  {path.stat().st_size / len(data) / 1000:.1f} KB an image")
-        for engine, count in ((Engine.USN, jobs), (Engine.USN, 1), (Engine.LIRPA, 1)):
+        for engine, count in itertools.product(map(Engine, chosen.engines), sorted({1, chosen.jobs})):
             how = CheckOptions(engine=engine, jobs=count)
             checking, found = timed(lambda how=how: check(path, CheckedNetwork(made.pipeline), data, how))
             confirmed, wanting = found.count(Outcome.CONFIRMED), found.count(Outcome.UNCONFIRMED)
@@ -72,6 +73,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=60.0, help="budget of a query")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--engines", nargs="+", choices=["usn", "lirpa"], default=["usn", "lirpa"])
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "usn-benchmarks")
     chosen = parser.parse_args(given)
@@ -80,7 +82,7 @@ def main(given: Sequence[str] | None = None) -> None:
     present = [name for name in RANGES if chosen.data is not None or not name.startswith("fly")]
     for name in chosen.networks or present:
         made = SUBJECTS[name](Source(chosen.data, chosen.cache))
-        compare(name, made, chosen.images, chosen.seconds, chosen.jobs)
+        compare(name, made, chosen)
 
 
 if __name__ == "__main__":

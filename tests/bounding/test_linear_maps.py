@@ -70,6 +70,12 @@ def test_map_and_transpose_and_absolute(name: str) -> None:
         assert layer.transposed(cotangents.float()).dtype == layer.linear(values.float()).dtype == torch.float32
 
 
+def spectral_norm(matrix: torch.Tensor) -> float:
+    """The largest singular value, less 1e-12 of it for rounding, by the smaller of the two Gram matrices."""
+    short = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    return float(torch.linalg.eigvalsh(short @ short.T)[-1].clamp(min=0).sqrt()) * (1 - 1e-12)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_norms_are_at_least_those_of_the_matrix(name: str) -> None:
     for layer, shape in maps(name):
@@ -79,9 +85,8 @@ def test_norms_are_at_least_those_of_the_matrix(name: str) -> None:
         matrix, output = layer.linear(units), layer.linear(units[:1]).shape[1:]
         rows = norms.rows.expand(output)
         assert bool((matrix.square().sum(dim=0).sqrt() <= rows).all())
-        largest = float(torch.linalg.matrix_norm(matrix.flatten(1), ord=2))
-        assert largest <= norms.whole
-        assert float(torch.linalg.matrix_norm(matrix.flatten(1).abs(), ord=2)) <= norms.absolute
+        assert spectral_norm(matrix.flatten(1)) <= norms.whole
+        assert spectral_norm(matrix.flatten(1).abs()) <= norms.absolute
         assert norms.whole <= norms.absolute
 
 
