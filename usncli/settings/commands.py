@@ -302,7 +302,9 @@ class CheckSettings(
         Literal["float64", "float32"], Option("Precision of auto_LiRPA's bounds.", metavar="PRECISION")
     ] = "float64"
     memory: Annotated[float, Option("Gigabytes that bounding may take at once, in each job."), Field(gt=0)] = 2.0
-    jobs: Annotated[int, Option("Images checked at once; 0: one a processor core."), Field(ge=0)] = 0
+    jobs: Annotated[
+        int, Option("Threads of one core each; 1: one that uses all cores; 0: one a core."), Field(ge=0)
+    ] = 1
     record: Annotated[File | None, Option("Also write what was found here, as JSON.", metavar="FILE")] = None
 
 
