@@ -61,6 +61,18 @@ def test_a_certificate_is_confirmed_by_either_engine_and_any_number_of_jobs(
         assert outcomes(check(given.path, given.network, given.data, options)) == outcomes(first)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_image_is_left_out_where_they_are_taken_in_groups(
+    samples: dict[Task, Issued], monkeypatch: pytest.MonkeyPatch, at_once: int, jobs: int
+) -> None:
+    given = samples[Task.KEYPOINTS]
+    monkeypatch.setattr("usncli.certificates.check.AT_ONCE", at_once)
+    record = check(given.path, given.network, given.data, CheckOptions(engine=Engine.USN, jobs=jobs))
+    places = [(finding.position, finding.perturbation) for finding in record.findings]
+    assert places == [(index, region.label) for index in range(len(given.data)) for region in given.ranges]
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_every_line_is_as_the_schema_says(samples: dict[Task, Issued], task: Task) -> None:
     shipped = (files("usncli.certificates") / SCHEMA_NAME).read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ Nothing rests on the certificate's word but where the pieces begin and end.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -119,7 +120,9 @@ def check(
                 finished.result()
     finally:
         torch.set_num_threads(threads)
-    findings = tuple(finding for index in sorted(work.found) for finding in work.found[index])
+    if sorted(work.found) != [*range(certificate.statement.images)]:
+        raise RuntimeError(f"of {certificate.statement.images} images only {len(work.found)} were checked")
+    findings = tuple(finding for index in range(certificate.statement.images) for finding in work.found[index])
     return CheckRecord(
         certificate=str(path),
         sha256=certificate.end.sha256,
@@ -181,7 +184,7 @@ class _Work:
 
     def _take(self) -> list[ImageLine]:
         with self._lock:
-            return [line for line, _ in zip(self._lines, range(AT_ONCE), strict=False)]
+            return list(itertools.islice(self._lines, AT_ONCE))
 
     def _keep(self, line: ImageLine, findings: list[Finding]) -> None:
         with self._lock:

@@ -91,6 +91,9 @@ def _show(record: CheckRecord, invocation: Invocation[CheckSettings]) -> None:
     bound = ", for the ONNX file that it is bound to" if record.bound_to else ""
     consoles.line(f"{what}{bound}: {record.pieces} pieces in {record.seconds:.1f} s, engine {record.engine}")
     consoles.line(record.claim)
+    if record.engine != "usn":
+        by = "auto_LiRPA" if record.engine == "lirpa" else "auto_LiRPA, where usn's own engine did not suffice"
+        consoles.line(f"proved anew by {by}: there rounding is covered by a slack, not by proof")
 
 
 COMMAND = Command(CheckSettings, run)
