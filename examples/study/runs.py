@@ -135,7 +135,7 @@ def measured(pipeline: Pipeline, subject: Subject, held_out: ImageData) -> dict[
     ranges = [parse_range(text) for text in subject.ranges]
     found = certify(pipeline, chosen, ranges, options)
     easy = replace(options, tau=subject.easy_tau, unstable_images=0)
-    hardest = [parse_range(text) for text in subject.trained_ranges]
+    compared = [parse_range(text) for text in subject.easy_ranges or subject.trained_ranges]
     return {
         "error": error_on_data(pipeline, held_out),
         **measure_complexity(pipeline)._asdict(),
@@ -144,7 +144,7 @@ def measured(pipeline: Pipeline, subject: Subject, held_out: ImageData) -> dict[
         "tau": subject.tau,
         "queries": by_range(found),
         "easy_tau": subject.easy_tau,
-        "easy_queries": by_range(certify(pipeline, chosen, hardest, easy)),
+        "easy_queries": by_range(certify(pipeline, chosen, compared, easy)),
     }
 
 

@@ -50,9 +50,14 @@ def test_from_certify_over_export_to_check(usn: Usn, certified: str) -> None:
 
     done = usn(*export, "--onnx", "bound.onnx", "--out", "bound", "--bind", certified)
     assert done.code == 0, done.err
-    done = usn(*check, "--model", "bound.onnx")
+    done = usn(*check, "--model", "bound.onnx", "--samples", 5)
     assert done.code == 0, done.err
     assert "for the ONNX file that it is bound to" in done.out
+    queries = Path(certified).read_text().count('"verdict":"certified"')
+    assert f"in onnxruntime: {7 * queries} perturbed images" in done.out
+    without = usn(*check, "--model", "model.pt", *NETWORK, "--samples", 5)
+    assert without.code == 2
+    assert "samples: expected an ONNX file to run" in without.err
 
     demanded = usn(*check, "--model", "bound.onnx", "--perturb", "brightness=0.02")
     assert demanded.code == 1

@@ -65,7 +65,7 @@ class CheckOptions:
         method: how auto_LiRPA bounds networks.
         dtype: precision of auto_LiRPA's bounds.
         memory: gigabytes that bounding may take at once, in each job.
-        jobs: images are checked by so many threads, each on one core.
+        jobs: images are shared out among so many threads, each on one core; 1 is one thread that uses all cores.
 
     Raises:
         ConfigurationError: no job.
@@ -288,8 +288,7 @@ class _Checker:
         if bool((boxes.lower < lower).any() or (boxes.upper > upper).any()):
             return asked.finding(Outcome.REFUSED, "its pieces reach beyond the range")
         size = 1 + float(asked.shipped.abs().max())
-        corners = torch.cartesian_prod(*torch.stack([lower, upper], 1).unbind()).view(-1, len(lower))
-        least = float(self._target(asked).margins_of_many(corners).min())
+        least = float(self._target(asked).margins_of_many(asked.region.vertices()).min())
         if not least > max(0.0, (asked.proof.margin or 0.0) - TOLERANCE * size):
             return asked.finding(Outcome.REFUSED, f"at a corner of the range its margin is {least:.4g}")
         problem = self._problem.image(asked.sample.image, asked.region, asked.claim, size)

@@ -58,6 +58,7 @@ class CheckRecord:
         findings: in the order of images, then ranges.
         pieces: that were bounded.
         seconds: wall time.
+        replayed: perturbed images that onnxruntime ran, too; 0 where it was not asked to.
     """
 
     certificate: str
@@ -68,6 +69,7 @@ class CheckRecord:
     findings: tuple[Finding, ...]
     pieces: int
     seconds: float
+    replayed: int = 0
 
     def count(self, outcome: Outcome) -> int:
         """Return the number of findings with an outcome."""

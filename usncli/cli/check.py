@@ -12,6 +12,7 @@ from usncli.cli.exit_codes import ExitCode
 from usncli.cli.inputs import open_images, open_network, ranges_of
 from usncli.cli.invocation import Invocation
 from usncli.cli.progress_bars import progress_bars
+from usncli.errors import ConfigurationError
 from usncli.files import write_json_atomically
 from usncli.settings import CheckSettings
 
@@ -53,22 +54,31 @@ def _checked(invocation: Invocation[CheckSettings]) -> CheckRecord:
     from usncli.api import check
     from usncli.certificates.agreement import Expectations
     from usncli.devices import choose_device
+    from usncli.exporting.replay import replay
     from usncli.loading.checkpoints.kinds import CheckpointKind
 
     settings = invocation.settings
     expected = Expectations(settings.tau, settings.reference, ranges_of(settings) or None)
     loaded = open_network(invocation, str(choose_device(settings.device)))
+    is_onnx = loaded.kind == CheckpointKind.ONNX
+    if settings.samples and not is_onnx:
+        raise ConfigurationError(
+            f"samples: expected an ONNX file to run, got {settings.checkpoint}; give it as --model"
+        )
     data = open_images(settings.data, invocation, loaded)
     with progress_bars(invocation.consoles) as progress:
-        return check(
+        record = check(
             settings.certificate,
             loaded.pipeline,
             data,
             options_of(settings),
             expected,
-            onnx_sha256=loaded.sha256 if loaded.kind == CheckpointKind.ONNX else None,
+            onnx_sha256=loaded.sha256 if is_onnx else None,
             progress=progress,
         )
+        if settings.samples:
+            record = replay(record, settings.checkpoint, loaded.pipeline, data, settings.samples, progress=progress)
+        return record
 
 
 def _show(record: CheckRecord, invocation: Invocation[CheckSettings]) -> None:
@@ -90,6 +100,8 @@ def _show(record: CheckRecord, invocation: Invocation[CheckSettings]) -> None:
     what = "confirmed" if record.confirmed else "REFUSED" if record.refused else "not confirmed"
     bound = ", for the ONNX file that it is bound to" if record.bound_to else ""
     consoles.line(f"{what}{bound}: {record.pieces} pieces in {record.seconds:.1f} s, engine {record.engine}")
+    if record.replayed:
+        consoles.line(f"in onnxruntime: {record.replayed:,} perturbed images of the file")
     consoles.line(record.claim)
     if record.engine != "usn":
         by = "auto_LiRPA" if record.engine == "lirpa" else "auto_LiRPA, where usn's own engine did not suffice"

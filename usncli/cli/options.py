@@ -64,6 +64,7 @@ def _in_order_of_help(settings_type: type[CommandSettings]) -> list[NamedOption]
         "Data",
         "Perturbation",
         "Certification",
+        "Bounds",
         "Other verifiers",
         "Gate",
         "Run",

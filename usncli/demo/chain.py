@@ -38,8 +38,9 @@ class Variant(NamedTuple):
 
 DENSE = Variant("dense", CHECKPOINT)
 RANDOM = Variant("random", f"runs/prune-random/{PRUNED}", ("--criterion", "random"))
-USN = Variant("usn", f"runs/prune-usn/{PRUNED}", ())
-VARIANTS = (DENSE, RANDOM, USN)
+DEFAULT = Variant("default", f"runs/prune-default/{PRUNED}", ())
+VARIANTS = (DENSE, RANDOM, DEFAULT)
+CERTIFICATE = f"{DEFAULT.certification_run}/certificate.jsonl"
 
 
 def command_lines() -> tuple[tuple[str, ...], ...]:
@@ -52,5 +53,6 @@ def command_lines() -> tuple[tuple[str, ...], ...]:
             if item.pruning is not None
         ),
         *(("certify", item.checkpoint, "--out", item.certification_run) for item in VARIANTS),
-        ("export", USN.checkpoint, "--onnx", ONNX, "--out", EXPORT_RUN),
+        ("export", DEFAULT.checkpoint, "--onnx", ONNX, "--bind", CERTIFICATE, "--out", EXPORT_RUN),
+        ("check", CERTIFICATE, "--model", ONNX),
     )

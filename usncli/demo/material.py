@@ -63,6 +63,7 @@ score: {{data: aircraft/train, limit: 128}}
 finetune-prune: {{data: aircraft/train, validation: aircraft/test, epochs: 5}}
 certify: {{data: aircraft/test, limit: 6, tau: 2, seconds: 60, unstable-images: 2}}
 export: {{data: aircraft/test, limit: 16}}
+check: {{data: aircraft/test, limit: 6, tau: 2}}
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -59,6 +60,10 @@ class PerturbationRange:
     def corners(self) -> tuple[Tensor, Tensor]:
         """Return the lower and the upper end as float64 tensors ``(dimension,)``."""
         return torch.tensor(self.lower, dtype=torch.float64), torch.tensor(self.upper, dtype=torch.float64)
+
+    def vertices(self) -> Tensor:
+        """Return every combination of ends, ``(2 ** dimension, dimension)``, float64."""
+        return torch.tensor(list(itertools.product(*zip(self.lower, self.upper, strict=True))), dtype=torch.float64)
 
 
 class _Parameter(NamedTuple):

@@ -1,4 +1,4 @@
-"""The options of a certification, which ``usn certify`` and ``usn doctor`` take; see `groups` on annotations."""
+"""The options of a certification, as its commands share them; see `groups` on annotations."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -22,7 +22,27 @@ class QuestionSettings(SettingsGroup):
     seconds: Annotated[float, Option("Time budget of an image and perturbation."), Field(gt=0)] = 60.0
 
 
-class CertificationSettings(QuestionSettings):
+class EngineSettings(SettingsGroup):
+    """What bounds the network, and in what memory."""
+
+    group: ClassVar[str] = "Bounds"
+
+    engine: Annotated[
+        Literal["auto", "usn", "lirpa"],
+        Option("What bounds the network: usn's own engine, auto_LiRPA, or the one and then the other."),
+    ] = "auto"
+    bound_method: Annotated[
+        Literal["forward+backward", "forward", "crown", "ibp", "crown-ibp"],
+        Option("How auto_LiRPA bounds the network.", metavar="METHOD"),
+    ] = "forward+backward"
+    precision: Annotated[
+        Literal["float64", "float32"],
+        Option("Precision of the bounds where the engine is lirpa.", metavar="PRECISION"),
+    ] = "float64"
+    memory: Annotated[float, Option("Gigabytes that bounding may take at once."), Field(gt=0)] = 2.0
+
+
+class CertificationSettings(EngineSettings, QuestionSettings):
     """What is certified, how hard, and what it may take."""
 
     group: ClassVar[str] = "Certification"
@@ -34,24 +54,11 @@ class CertificationSettings(QuestionSettings):
     max_range: Annotated[
         bool, Option("Look, within each range, for the largest that is certified and the smallest that is falsified.")
     ] = False
-    engine: Annotated[
-        Literal["auto", "usn", "lirpa"],
-        Option("What bounds the network: usn's own engine, auto_LiRPA, or the one and then the other."),
-    ] = "auto"
     second_opinion: Annotated[bool, Option("Have auto_LiRPA verify everything that is certified once more.")] = False
     arithmetic: Annotated[
         Literal["real", "float32"],
         Option("What certified is about: the network in exact arithmetic, or as executed in float32."),
     ] = "real"
-    bound_method: Annotated[
-        Literal["forward+backward", "forward", "crown", "ibp", "crown-ibp"],
-        Option("How auto_LiRPA bounds the network.", metavar="METHOD"),
-    ] = "forward+backward"
-    precision: Annotated[
-        Literal["float64", "float32"],
-        Option("Precision of the bounds where the engine is lirpa.", metavar="PRECISION"),
-    ] = "float64"
-    memory: Annotated[float, Option("Gigabytes that bounding may take at once."), Field(gt=0)] = 2.0
     piece_batch: Annotated[int, Option("Most pieces bounded at once; 0 leaves it to the engine."), Field(ge=0)] = 0
     unstable_images: Annotated[
         int, Option("Images on which unstable ReLUs are counted; 0 counts none."), Field(ge=0)

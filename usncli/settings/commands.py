@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
-from usncli.settings.certification import CertificationSettings
+from usncli.settings.certification import CertificationSettings, EngineSettings
 from usncli.settings.groups import (
     DEFAULT_RUNS,
     RANGE_EXAMPLES,
@@ -259,7 +259,13 @@ class ExportSettings(CommandSettings, FormatSettings, RunSettings, QuerySettings
 
 
 class CheckSettings(
-    CommandSettings, DeviceSettings, AnyPerturbationSettings, ImageSettings, DataSettings, CheckpointSettings
+    CommandSettings,
+    DeviceSettings,
+    EngineSettings,
+    AnyPerturbationSettings,
+    ImageSettings,
+    DataSettings,
+    CheckpointSettings,
 ):
     """Settings of ``usn check``."""
 
@@ -290,21 +296,14 @@ class CheckSettings(
     reference: Annotated[
         Literal["prediction", "label"] | None, Option("Reference that it must claim.", metavar="REFERENCE")
     ] = None
-    engine: Annotated[
-        Literal["auto", "usn", "lirpa"],
-        Option("What proves it anew: usn's own engine, auto_LiRPA, or the one and then the other."),
-    ] = "auto"
-    bound_method: Annotated[
-        Literal["forward+backward", "forward", "crown", "ibp", "crown-ibp"],
-        Option("How auto_LiRPA bounds the network.", metavar="METHOD"),
-    ] = "forward+backward"
-    precision: Annotated[
-        Literal["float64", "float32"], Option("Precision of auto_LiRPA's bounds.", metavar="PRECISION")
-    ] = "float64"
-    memory: Annotated[float, Option("Gigabytes that bounding may take at once, in each job."), Field(gt=0)] = 2.0
     jobs: Annotated[
-        int, Option("Threads of one core each; 1: one that uses all cores; 0: one a core."), Field(ge=0)
+        int, Option("Threads of one core and memory each; 1: one that uses all cores; 0: one a core."), Field(ge=0)
     ] = 1
+    samples: Annotated[
+        int,
+        Option("Also run the ONNX file in onnxruntime, at so many random thetas of each certified query."),
+        Field(ge=0),
+    ] = 0
     record: Annotated[File | None, Option("Also write what was found here, as JSON.", metavar="FILE")] = None
 
 

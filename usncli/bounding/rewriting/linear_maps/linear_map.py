@@ -119,7 +119,9 @@ class LinearMap(nn.Module):
             ones = torch.ones(1, *shape, dtype=torch.float64, device=device)
             # Once outside of differentiation, which would leave its own tensors among the forms.
             sums = self.absolute(ones)
-            (column_sums,) = torch.func.vjp(self.absolute, ones)[1](torch.ones_like(sums))
+            with torch.enable_grad():
+                ones.requires_grad_(True)
+                (column_sums,) = torch.autograd.grad(self.absolute(ones).sum(), ones)
             schur = float((sums.amax() * column_sums.amax()).sqrt()) * (1 + 1e-9)
             rows = self.row_norms()
             rows = sums[0] if rows is None else rows
