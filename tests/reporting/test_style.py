@@ -1,4 +1,4 @@
-"""Colours of the page: text and drawings stand out from what is behind them, light and dark."""
+"""How the page looks: colours that stand out, light and dark, and what goes on paper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from importlib.resources import files
 
 import pytest
+
+from usncli.reporting.document import Headline, Page, Section, render
+from usncli.reporting.table import table
 
 CSS = (files("usncli.reporting") / "templates" / "page.css").read_text(encoding="utf-8")
 LIGHT, DARK = (
@@ -44,3 +47,11 @@ def test_both_schemes_have_the_same_colours() -> None:
 
 def test_the_style_loads_nothing() -> None:
     assert not re.search(r"@import|url\(|https?:", CSS)
+
+
+@pytest.mark.parametrize(("rows", "long"), [(40, False), (41, True)])
+def test_long_folded_tables_stay_off_the_paper(rows: int, long: bool) -> None:
+    folded = table("Channels", ["channel"], [(str(row),) for row in range(rows)])
+    html = render(Page("usn", Headline("Done."), sections=(Section("Score", folded=(folded,)),)))
+    assert ('<details class="long">' in html) == long
+    assert ("<details>" in html) != long
