@@ -120,8 +120,8 @@ class LinearMap(nn.Module):
             # Once outside of differentiation, which would leave its own tensors among the forms.
             sums = self.absolute(ones)
             with torch.enable_grad():
-                ones.requires_grad_(True)
-                (column_sums,) = torch.autograd.grad(self.absolute(ones).sum(), ones)
+                inputs = ones.clone().requires_grad_()
+                (column_sums,) = torch.autograd.grad(self.absolute(inputs).sum(), inputs)
             schur = float((sums.amax() * column_sums.amax()).sqrt()) * (1 + 1e-9)
             rows = self.row_norms()
             rows = sums[0] if rows is None else rows
