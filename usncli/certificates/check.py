@@ -128,7 +128,7 @@ def check(
         sha256=certificate.end.sha256,
         claim=certificate.statement.claim,
         bound_to=network.onnx_sha256 if network.bound(certificate) else None,
-        engine=options.engine.value,
+        engine="+".join(name for name in ("usn", "lirpa") if name in work.engines),
         findings=findings,
         pieces=work.pieces,
         seconds=time.monotonic() - started,
@@ -159,6 +159,7 @@ class _Work:
     options: CheckOptions
     progress: ProgressCallback
     found: dict[int, list[Finding]] = field(default_factory=dict)
+    engines: set[str] = field(default_factory=set)
     pieces: int = 0
 
     def __post_init__(self) -> None:
@@ -174,6 +175,7 @@ class _Work:
             for line, findings in zip(lines, checker.check(lines), strict=True):
                 self._keep(line, findings)
             with self._lock:
+                self.engines |= checker.engines
                 self.pieces += checker.pieces
             checker.pieces = 0
 
@@ -211,6 +213,7 @@ class _Checker:
             memory=options.memory,
         )
         self._problem: BoundingProblem = make_problem(work.network.pipeline, self._options)
+        self.engines: set[str] = set()
         self.pieces = 0
 
     def check(self, lines: Sequence[ImageLine]) -> list[list[Finding]]:
@@ -304,12 +307,16 @@ class _Checker:
         first = self._problem.engines.first
         made = {key: self._proof(entry, first) for key, entry in proofs.items()}
         self._run(list(made.values()), first)
+        if any(proof.confirmed for proof in made.values()):
+            self.engines.add(first.name)
         if any(not proof.confirmed for proof in made.values()):
             second = self._problem.engines.fallback()
             for key, proof in made.items():
                 if second is not None and not proof.confirmed and proof.contradicted is None:
                     made[key] = self._proof(proofs[key], second)
                     self._run([made[key]], second)
+                    if made[key].confirmed:
+                        self.engines.add(second.name)
         self.pieces += sum(proof.pieces for proof in made.values())
         return {key: _finding(proofs[key][0], proof) for key, proof in made.items()}
 

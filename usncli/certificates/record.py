@@ -54,7 +54,7 @@ class CheckRecord:
         sha256: the certificate's digest.
         claim: what it says of what is certified.
         bound_to: SHA-256 of the ONNX file it was held against, where it is bound to that.
-        engine: whose bounds were used.
+        engine: whose bounds confirmed what is certified: ``usn``, ``lirpa`` or both joined by ``+``; empty for none.
         findings: in the order of images, then ranges.
         pieces: that were bounded.
         seconds: wall time.
