@@ -10,6 +10,7 @@ from certificate_samples import Issued, issued
 from usncli.bounding.method import Engine
 from usncli.certificates.check import CheckOptions, check
 from usncli.certificates.record import CheckRecord, Outcome
+from usncli.errors import CertificateError
 from usncli.exporting.export import export
 from usncli.exporting.graph import ExportOptions
 from usncli.exporting.replay import replay
@@ -68,3 +69,15 @@ def test_the_same_seed_tries_the_same(confirmed: tuple[Issued, CheckRecord], tmp
     assert replay(record, path, given.pipeline, given.data, 3, seed=1) == replay(
         record, path, given.pipeline, given.data, 3, seed=1
     )
+
+
+def test_another_certificate_than_the_one_checked_is_refused(
+    confirmed: tuple[Issued, CheckRecord], tmp_path: Path
+) -> None:
+    given, record = confirmed
+    with pytest.raises(CertificateError, match="expected the certificate that was checked"):
+        replay(
+            replace(record, sha256="0" * 64),
+            write_onnx(given, tmp_path / "network.onnx"),
+            *(given.pipeline, given.data, SAMPLES),
+        )

@@ -1,6 +1,7 @@
 """A certificate's verdicts tried in onnxruntime, on the file that ships.
 
-No proof, and none of what proofs rest on: neither bounds nor PyTorch take part, but for perturbing the images.
+No proof, and none of what proofs rest on: no bounds, and of PyTorch only what perturbs and
+normalises the images.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from usncli.certificates.record import CheckRecord, Finding, Outcome
 from usncli.certifying.claims import make_claim
 from usncli.certifying.falsify import Target
 from usncli.certifying.options import CertifyOptions, Reference
+from usncli.errors import CertificateError
 from usncli.exporting.runtime import run_onnx, session
 from usncli.loading.pipeline import Pipeline
 from usncli.perturbing import PerturbationRange
@@ -75,9 +77,13 @@ def replay(
         The record, with a finding refused where onnxruntime contradicts it.
 
     Raises:
-        InputError, CertificateError: the certificate cannot be read any more.
+        InputError, CertificateError: the certificate cannot be read any more, or is not the one that was checked.
     """
     certificate, deployed = Certificate.open(Path(record.certificate)), in_onnxruntime(onnx, pipeline)
+    if certificate.end.sha256 != record.sha256:
+        raise CertificateError(
+            f"{record.certificate}: expected the certificate that was checked, got another; check anew"
+        )
     statement = certificate.statement
     ranges = [read_range(described) for described in statement.ranges]
     options = CertifyOptions(tau=statement.tau, reference=Reference(statement.reference))
