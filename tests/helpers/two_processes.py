@@ -13,7 +13,11 @@ LOADED_ONCE = ["accelerate", "usncli.cli.main", "usncli.pruning.finetune"]
 
 
 def run_two(work: Callable[..., None], *arguments: Any) -> None:
-    """Call ``work(*arguments)`` in both, on one thread each; what either raises fails the test."""
+    """Call ``work(*arguments)`` in both, on one thread each; what either raises fails the test.
+
+    They form one group in their lives, as a launcher's processes do: a second one would find the first one's addresses
+    at the port where they meet, for as long as the first process keeps it open, and could wait there for ever.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -7,10 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._dispatch.python import enable_python_dispatcher
-from torch._dynamo.source import ConstantSource
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from usncli.errors import UnsupportedOperationError
 from usncli.loading.operations import layer_name
@@ -31,6 +27,12 @@ def propagate(
     Raises:
         UnsupportedOperationError: a call cannot run on these shapes, or not for any batch size.
     """
+    # Imported here: they bring sympy and the compiler, seconds that most commands need not spend.
+    from torch._dispatch.python import enable_python_dispatcher
+    from torch._dynamo.source import ConstantSource
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+
     mode = FakeTensorMode(shape_env=ShapeEnv())
     first = DimDynamic.DYNAMIC if any_batch else DimDynamic.STATIC
     sizes = [first, *[DimDynamic.STATIC] * (len(shape) - 1)]
