@@ -1,17 +1,19 @@
 """Does pruning unstable channels make networks certifiable? Trains, certifies and tabulates; resumes where it stopped.
 
     python examples/study/study.py --data DIR           # everything that is not done yet; hours
-    python examples/study/study.py --subset             # embedded data, short runs, under ten minutes
+    python examples/study/study.py --subset             # three runs on embedded data again, under ten minutes
     python examples/study/study.py --tables             # docs/results.md and its plots, from the records
 
 DIR holds ``fly/`` and ``mouse/``, each with train.json, val.json, test.json and images/ in COCO keypoint form; without
 it the embedded aircraft remain. A finished run is a JSON file under ``records/`` and is not done again: delete it to do
-so. ``--part K/N`` does every N-th run, for several machines. Networks and training progress are kept in ``--cache``.
+so. ``--part K/N`` does every N-th run, for several machines. Networks and training progress are kept in ``--cache``;
+there ``--subset`` keeps its records too, and prints them beside those that are under ``records/``.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import multiprocessing
 import os
 import tempfile
@@ -26,7 +28,7 @@ import torch
 from recipes import MAIN, RECIPES, SWEEP
 from runs import Folders, Run, carry_out, planned, train_base
 from subjects import SUBJECTS
-from tables import SWEPT, write_results
+from tables import SWEPT, print_beside, write_results
 
 HERE = Path(__file__).parent
 SUBSET = ("dense", "usn", "ours")
@@ -95,6 +97,11 @@ def carry_out_all(runs: Sequence[Run], folders: Folders, jobs: int) -> None:
 def main() -> None:
     chosen = arguments()
     folders = Folders(chosen.data, chosen.cache, chosen.records)
+    if chosen.subset:
+        again = dataclasses.replace(folders, records=chosen.cache / "subset")
+        carry_out_all(runs_of(chosen), again, chosen.jobs)
+        print_beside(again.records, folders.records)
+        return
     if not chosen.tables:
         carry_out_all(runs_of(chosen), folders, chosen.jobs)
     write_results(folders.records)

@@ -42,6 +42,23 @@ def write_results(folder: Path, docs: Path = DOCS) -> Path:
     return put_between_markers(docs / "results.md", "Results", "study.py", parts)
 
 
+def print_beside(again: Path, folder: Path) -> None:
+    """Print what runs gave that were done again, each beside its record: error, size, certified counts by range.
+
+    Args:
+        again: folder of the records of runs done again.
+        folder: of the records that the tables are made of.
+    """
+    for path in sorted(again.glob("*.json")):
+        print(f"\n{path.stem}")
+        for name, where in (("again", path), ("record", folder / path.name)):
+            if where.exists():
+                found = json.loads(where.read_text())
+                counts = (f"{label} {certified(queries)}/{len(queries)}" for label, queries in found["queries"].items())
+                size = f"{found['error']:.2f} px, {found['parameters']:,} parameters"
+                print(f"  {name:7} {size}; certified {', '.join(counts)}")
+
+
 def put_between_markers(path: Path, title: str, script: str, parts: Sequence[str]) -> Path:
     """Replace what stands between a script's markers in a page, which is begun where it is missing.
 

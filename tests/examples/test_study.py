@@ -66,6 +66,21 @@ def test_tables_compare_costs_on_what_both_certify(load_study: Load, tmp_path: P
     assert "lambda_W" not in "".join(lines)  # nothing of the sweep was run
 
 
+def test_runs_done_again_are_told_beside_their_records(
+    load_study: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, tables = load_study("study"), load_study("tables")
+    for folder, verdicts in (("again", ["certified", "falsified"]), ("records", ["certified", "certified"])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "dense-0.json").write_text(json.dumps(record("dense", 0, verdicts, [1.0, 1.0])))
+    tables.print_beside(tmp_path / "again", tmp_path / "records")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "dense-0"
+    assert lines[2].startswith("  again   2.00 px, 1,000 parameters; certified brightness=0.02 1/2, ")
+    assert lines[3].startswith("  record  2.00 px, 1,000 parameters; certified brightness=0.02 2/2, ")
+    assert len(study.runs_of(study.arguments(["--subset"]))) == 3
+
+
 def test_the_sweep_takes_its_first_column_from_the_main_comparison(load_study: Load, tmp_path: Path) -> None:
     tables = load_study("tables")
     for name in ("dense", "usn", "usn-rho0.2-wadaptive"):

@@ -81,7 +81,9 @@ def _reason_alone(network: fx.GraphModule, node: fx.Node, values: dict[fx.Node, 
     try:
         with quietly("torch"), torch.no_grad():
             inputs = tuple(values[source] for source in read)
-            torch.onnx.export(module, inputs, dynamo=True, opset_version=EXPORTER_OPSET, verbose=False)
+            # Traced here: given a module, the exporter would trace it anew in three ways before it gave up.
+            traced = torch.export.export(module, inputs)
+            torch.onnx.export(traced, dynamo=True, opset_version=EXPORTER_OPSET, verbose=False)
     except RuntimeError as error:  # torch's tracing and conversion errors share no narrower root
         return reason_of(error).partition(". Failure message")[0]
     return None
