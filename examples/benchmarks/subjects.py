@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from usncli import zoo
+from usncli.loading.batching import Joined
 from usncli.loading.capture import capture
 from usncli.loading.data import open_data
 from usncli.loading.pipeline import Pipeline
@@ -37,7 +38,7 @@ class Source:
     """Where networks and images come from.
 
     Attributes:
-        fly: folder with train.json, test.json and images/ in COCO keypoint form.
+        fly: folder with train.json, val.json, test.json and images/ in COCO keypoint form.
         cache: folder in which trained weights are kept.
         effort: share of the usual steps of training, in (0, 1].
         images: how many images the embedded networks are trained on.
@@ -57,7 +58,7 @@ class Subject:
         name: of both.
         network: as it was built.
         pipeline: the captured network with its preprocessing.
-        data: its test images.
+        data: images that it was not trained on; of the fly first the test images, then those for validation.
         tau: pixels of 64 that a prediction may move.
     """
 
@@ -107,8 +108,10 @@ def _fly(name: str, make: Callable[[], nn.Module], source: Source) -> Subject:
         example.train(network, images, keypoints, steps, JITTER)
 
     network = trained(name, make, train, source, STEPS[name])
-    data = open_data(str(folder / "test.json"), example.PREPROCESSING, Task.KEYPOINTS)
-    return subject(name, network, data, example.PREPROCESSING, 1.0)
+    held_out = [
+        open_data(str(folder / f"{part}.json"), example.PREPROCESSING, Task.KEYPOINTS) for part in ("test", "val")
+    ]
+    return subject(name, network, Joined(held_out), example.PREPROCESSING, 1.0)
 
 
 def _aircraft(name: str, make: Callable[[], nn.Module], task: Task, source: Source) -> Subject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from usncli import zoo
-from usncli.loading.batching import subset
+from usncli.loading.batching import Joined, subset
 from usncli.loading.capture import capture
 from usncli.loading.data import open_data
 from usncli.loading.pipeline import Pipeline
 from usncli.loading.preprocessing import Colour, Preprocessing
 from usncli.pruning.fitting import fit
 from usncli.pruning.options import AugmentOptions, OptimiserOptions
-from usncli.types import ImageData, Sample, Task
+from usncli.types import ImageData, Task
 
 SIZE = 64
 
@@ -87,31 +87,6 @@ class Subject:
             torch.save(network.state_dict(), path)
         captured = capture(network.eval(), torch.zeros(1, *self.preprocessing.input_shape))
         return Pipeline(captured, self.preprocessing, Task.KEYPOINTS).eval()
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Several data sets, one after the other."""
-
-    parts: Sequence[ImageData]
-
-    def __post_init__(self) -> None:
-        """Take over what the first says of itself."""
-        first = self.parts[0]
-        for name in ("task", "label_names", "labelled"):
-            object.__setattr__(self, name, getattr(first, name))
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return sum(len(part) for part in self.parts)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Return one sample."""
-        for part in self.parts:
-            if index < len(part):
-                return part[index]
-            index -= len(part)
-        raise IndexError(index)
 
 
 def fit_alone(pipeline: Pipeline, train: ImageData, subject: Subject, steps: int, seed: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from usncli.errors import ConfigurationError
-from usncli.loading.batching import evenly_spaced
+from usncli.loading.batching import Joined, evenly_spaced
 from usncli.loading.data import batches, collate, epoch_order, split_halves, subset
 from usncli.types import Sample, Task
 
@@ -78,6 +78,15 @@ def test_epoch_order_stays_what_it_was() -> None:
     assert epoch_order(8, 0, 0).tolist() == [4, 1, 3, 5, 0, 2, 6, 7], (
         "a run that was interrupted before an update would not resume exactly"
     )
+
+
+def test_joined() -> None:
+    whole = Joined([subset(Counted(), [3, 1]), subset(Counted(), []), subset(Counted(), [0])])
+    assert [int(whole[index].target) for index in range(len(whole))] == [3, 1, 0]
+    assert (whole.task, whole.labelled) == (Counted().task, Counted().labelled)
+    for index in (3, -1):
+        with pytest.raises(IndexError, match="from 0 to 2"):
+            whole[index]
 
 
 def test_subset() -> None:

@@ -89,6 +89,30 @@ def subset(data: ImageData, indices: Sequence[int] | Tensor) -> Subset:
     return Subset(data, indices)
 
 
+class Joined:
+    """Data sets of one kind, one after the other; an `ImageData`.
+
+    Args:
+        parts: at least one; what all samples are is said by the first.
+    """
+
+    def __init__(self, parts: Sequence[ImageData]) -> None:
+        self._parts = tuple(parts)
+        self.task = parts[0].task
+        self.label_names = parts[0].label_names
+        self.labelled = parts[0].labelled
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __getitem__(self, index: int) -> Sample:
+        for part in self._parts:
+            if 0 <= index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(f"sample: expected an index from 0 to {len(self) - 1}")
+
+
 def evenly_spaced(count: int, limit: int) -> list[int]:
     """Return ``limit`` positions of ``count``, evenly spread, so that a part of sorted data still shows all of it.
 
