@@ -1,8 +1,6 @@
 """``python -m usncli``: the same as ``usn``, for launchers that start modules."""
 
-import sys
-
-from usncli.cli.main import main
+from usncli.cli.main import run_process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from usncli.cli.console import Consoles
 from usncli.cli.progress_bars import LogLines, duration_text, progress_bars
-from usncli.cli.signals import interruptible
+from usncli.cli.signals import HEARD, interruptible
 from usncli.progress import ProgressUpdate
 
 
@@ -80,6 +82,32 @@ def test_sigterm_reaches_whoever_defers_ctrl_c() -> None:
     with interruptible(), DeferredInterrupt() as interrupt:
         signal.raise_signal(signal.SIGTERM)
         assert interrupt.requested
+
+
+BUSY = """
+import hashlib, os, signal, sys, threading
+from usncli.cli.signals import interruptible
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    with interruptible():
+        hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 4_000_000)  # seconds in which Python takes no step
+except KeyboardInterrupt:
+    sys.stderr.write("raised\\n")
+"""
+
+
+def test_an_interrupt_in_compiled_code_is_answered_before_it_can_be_raised() -> None:
+    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True)
+    assert done.stderr.splitlines() == [HEARD.decode().strip(), "raised"]
+
+
+def test_an_interrupt_that_is_raised_at_once_has_no_other_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        signal.raise_signal(signal.SIGINT)
+    assert capfd.readouterr().err == ""
+    assert signal.set_wakeup_fd(before) == before
 
 
 def test_away_from_the_main_thread_nothing_is_installed() -> None:

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from usncli.cli.signals import ended_at_once
+
+UNREAD = 120
+"""What Python itself ends with where the output could not be written."""
+
+
+def run_process() -> NoReturn:
+    """Run ``usn`` as all that this process does.
+
+    It ends without taking Python's objects down one by one, which with torch loaded takes longer than many a command.
+    """
+    code = main()
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads what was printed
+        code = code or UNREAD
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,9 @@ from usncli.cli.exit_codes import ExitCode
 Handler = Callable[[int, FrameType | None], None]
 
 INTERRUPTED = b"error: interrupted; the same command goes on from what is saved\n"
+HEARD = b"interrupted: stopping as soon as the computation at hand returns\n"
+PATIENCE = 0.4
+"""Seconds after which an interruption that has not ended the work is answered nevertheless."""
 
 
 @contextmanager
@@ -29,8 +32,12 @@ def ended_at_once() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within this context Ctrl-C raises `KeyboardInterrupt`, and SIGTERM does what Ctrl-C does at that moment."""
-    with _handlers(signal.default_int_handler, _as_interrupt):
+    """Within this context Ctrl-C raises `KeyboardInterrupt`, and SIGTERM does what Ctrl-C does at that moment.
+
+    Python raises it between two of its own steps. Where one of them, a large product of matrices, takes longer, a line
+    says meanwhile that the signal was heard.
+    """
+    with _handlers(signal.default_int_handler, _as_interrupt), _heard():
         yield
 
 
@@ -51,6 +58,33 @@ def _handlers(on_interrupt: Handler, on_terminate: Handler) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before[0])
         signal.signal(signal.SIGTERM, before[1])
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Answer signals from a thread, which sees them while the main thread is busy in compiled code."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    inlet, outlet = os.pipe()
+    os.set_blocking(outlet, False)
+    before, over = signal.set_wakeup_fd(outlet, warn_on_full_buffer=False), threading.Event()
+
+    def answer() -> None:
+        while number := os.read(inlet, 1):
+            if number[0] in (signal.SIGINT, signal.SIGTERM) and not over.wait(PATIENCE):
+                os.write(2, HEARD)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        over.set()
+        os.close(outlet)
+        thread.join()
+        os.close(inlet)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
