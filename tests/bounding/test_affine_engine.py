@@ -356,6 +356,27 @@ def test_keeping_errors_apart_ends_with_the_time(
     assert tried == sizes
 
 
+@pytest.mark.parametrize(("closed", "expected"), [(-math.inf, [0]), (10.0, [0, 1])])
+def test_errors_are_kept_apart_only_where_something_is_open(
+    closed: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However wide the pieces were that it once closed: what is proved without is not bounded again."""
+    network = random_network(5)
+    engine, lines = engine_of(network, effort=Effort()), random_lines(5, (0.5, 0.5, 0.5))
+    rows = output_rows(outputs_of(network), 3)
+    work = work_of(lines, rows, centre_values(network, lines, rows), 1)
+    loose = work.centre - engine.lower_bounds(work._replace(threshold=torch.full((3,), -1e9).double())).lower
+    # The first is far from proved, the second close to it, the third proved.
+    slack = torch.stack([1e-6 * loose[0].min(), 0.9 * loose[1].min(), 2 * loose[2].max()])
+    work = work._replace(threshold=work.centre.amin(dim=1) - slack)
+    monkeypatch.setattr(tightening, "carried_back", lambda batch, work, bounds: bounds)
+    monkeypatch.setattr(tightening, "refine_all", lambda batch: False)
+    engine._closed_by_symbols, tried = closed, []
+    monkeypatch.setattr(engine, "_try_symbols", lambda work, pieces, *rest: tried.extend(pieces.tolist()))
+    engine.lower_bounds(work)
+    assert sorted(tried) == expected
+
+
 def test_refining_alone_may_prove_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing is left to carry back."""
     network = random_network(5)

@@ -71,22 +71,13 @@ class AffineEngine:
             return self._lower_bounds(work)
 
     def _lower_bounds(self, work: Work) -> Bounded:
-        """Bound pieces without symbols, unless those paid before for such pieces; then the wide open ones with them."""
+        """Bound pieces without symbols; then with them those left open for which that seems to pay."""
         started = time.monotonic()
         extents = flattened(work.images.lower_slope[:, : work.dimension].abs(), 1).amax(dim=1)
-        bounds = torch.full_like(work.centre, -torch.inf)
-        passes = torch.zeros(len(extents), dtype=torch.float64, device=self.device)
-        split = torch.ones(len(extents), work.dimension, dtype=torch.float64, device=self.device)
-        share = torch.zeros_like(passes)
-        plain = (extents > self._closed_by_symbols).nonzero().squeeze(1)
-        if len(plain):
-            some = work.pieces(plain)
-            image = from_lines(some.images, self._working, work.dimension + SHARED)
-            batch = Batch(self._bounder, image, work.dimension)
-            found = tighten(batch, some, batch.bounds(some.rows))
-            bounds[plain], passes[plain] = found, batch.passes.to(self.device)
-            split[plain, : work.dimension] = batch.split(work.dimension)
-            share[plain] = share_to_keep(batch, some, found)
+        batch = Batch(self._bounder, from_lines(work.images, self._working, work.dimension + SHARED), work.dimension)
+        bounds = tighten(batch, work, batch.bounds(work.rows))
+        passes, split = batch.passes.to(self.device), batch.split(work.dimension)
+        share = share_to_keep(batch, work, bounds)
         for pieces in _groups(self._promising(work, bounds, extents), self._symbols_at_once, started + work.seconds):
             pieces = pieces[extents[pieces] <= 0.51 * self._open_despite_symbols]
             if len(pieces):
@@ -97,12 +88,16 @@ class AffineEngine:
         return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes, share)
 
     def _promising(self, work: Work, bounds: Tensor, extents: Tensor) -> Tensor:
-        """Return the pieces that symbols may close: no row fails at the centre, and halving alone would take long."""
+        """Return the pieces that symbols may close: no row fails at the centre, and halving alone would take long.
+
+        Or symbols have closed a piece as wide.
+        """
         still_open = work.wanted & ~work.proved(bounds)
         need = work.centre - work.threshold.unsqueeze(1)
         far = still_open & ~(need > self._bounder.effort.hopeless * (work.centre - bounds))
         fails = (work.wanted & ~(need > 0)).any(dim=1)
-        chosen = (far.any(dim=1) & ~fails).nonzero().squeeze(1)
+        paid = still_open.any(dim=1) & (extents <= self._closed_by_symbols)
+        chosen = ((far.any(dim=1) | paid) & ~fails).nonzero().squeeze(1)
         return chosen[extents[chosen].argsort(stable=True)]
 
     def _try_symbols(self, work: Work, pieces: Tensor, extents: Tensor, bounds: Tensor, passes: Tensor) -> None:
