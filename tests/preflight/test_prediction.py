@@ -111,6 +111,13 @@ def test_queries_that_never_began_say_nothing() -> None:
     assert (item.images, item.seconds) == (0, Span(0.0, 60.0, 60.0))
 
 
+def test_queries_cut_off_before_any_was_answered_say_nothing() -> None:
+    begun = query(0.9, Verdict.UNKNOWN, message=OUT_OF_TIME)
+    (item,) = predict(pilot(query(1.0), begun, begun), ["brightness=0.1"], 10, OWN).ranges
+    assert (item.images, item.open) == (1, 0)
+    assert item.seconds == pytest.approx((1 / ALONE, 1, ALONE))
+
+
 def test_ranges_add_up_with_what_is_done_once() -> None:
     other = replace(query(3.0), perturbation="contrast=0.1")
     made = pilot(query(1.0), other, setup=2.0, counting=0.5)

@@ -23,10 +23,10 @@ from usncli.types import ImageData
 
 IMAGES = 8
 """Images of a pilot, at most."""
-SECONDS = 12.0
+SECONDS = 30.0
 """What a pilot may take."""
-SHARE = 0.6
-"""Share of that which the first image may take over all ranges."""
+SHARE = 0.25
+"""Share of that which the first image may take over all ranges: a hard one must leave time for others."""
 LEAST_CAP = 1.0
 """Seconds that a query of a pilot gets at least."""
 

@@ -109,6 +109,9 @@ def _predict_range(pilot: Pilot, label: str, images: int, options: CertifyOption
     queries = [query for query in pilot.queries if query.perturbation == label]
     begun = [query for query in queries if query.seconds > 0]
     answered = [query for query in begun if not _cut_off(query, pilot.cap)]
+    # What was cut off sooner than any other was answered says nothing, and makes nothing surer.
+    least = min((query.seconds for query in answered), default=0.0)
+    begun = [query for query in begun if query.seconds >= least]
     costs = {id(query): cost(query, pilot.cap, options) for query in answered}
     known = list(costs.values())
     for query in begun:
