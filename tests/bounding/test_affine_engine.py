@@ -371,7 +371,7 @@ def test_errors_are_kept_apart_only_where_something_is_open(
     work = work._replace(threshold=work.centre.amin(dim=1) - slack)
     monkeypatch.setattr(tightening, "carried_back", lambda batch, work, bounds: bounds)
     monkeypatch.setattr(tightening, "refine_all", lambda batch: False)
-    engine._closed_by_symbols, tried = closed, []
+    engine._widths.closed[0], tried = closed, []
     monkeypatch.setattr(engine, "_try_symbols", lambda work, pieces, *rest: tried.extend(pieces.tolist()))
     engine.lower_bounds(work)
     assert sorted(tried) == expected
@@ -410,7 +410,7 @@ def test_pieces_much_wider_than_what_symbols_close_are_cut_as_their_bounds_say()
     extent = float(lines.lower_slope.abs().max())
     shares = []
     for closed in (0.9 * extent, 0.1 * extent, 1e-6 * extent):
-        engine._closed_by_symbols, engine._open_despite_symbols = closed, 1.01 * closed
+        engine._widths.closed[0], engine._widths.left_open[0] = closed, 1.01 * closed
         share = engine.lower_bounds(work).share
         assert share is not None
         shares.append(float(share))

@@ -28,6 +28,8 @@ class Work(NamedTuple):
         threshold: ``(pieces,)``; a row is proved once its bound is above this.
         dimension: number of theta's parameters, of the pieces that have most.
         seconds: what the work may take, about: work that is optional and would take longer is left out.
+        of_query: ``(pieces,)``, int64, which query each piece is of, by a number of its own; None: all are of one. What
+            an engine learns about cost on the pieces of a query it uses for that query alone.
     """
 
     images: Lines
@@ -37,6 +39,14 @@ class Work(NamedTuple):
     threshold: Tensor
     dimension: int = 1
     seconds: float = math.inf
+    of_query: Tensor | None = None
+
+    @property
+    def queries(self) -> Tensor:
+        """Return which query each piece is of, ``(pieces,)``."""
+        if self.of_query is None:
+            return torch.zeros(len(self.wanted), dtype=torch.int64, device=self.wanted.device)
+        return self.of_query
 
     def pieces(self, chosen: Tensor) -> Work:
         """Return the work of some pieces, ``(selected,)``."""
@@ -46,6 +56,7 @@ class Work(NamedTuple):
             wanted=self.wanted[chosen],
             centre=self.centre[chosen],
             threshold=self.threshold[chosen],
+            of_query=None if self.of_query is None else self.of_query[chosen],
         )
 
     def proved(self, lower: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ def bound_together(chosen: ChosenEngine, requests: Sequence[Request]) -> list[Fo
     values = joined_rows([own.scaled(problem.factor, problem.shift) for own in rows])
     centre = joined_rows(rows).values(predictions.flatten(1))
     thresholds = [request.problem.threshold(chosen) for request in requests]
+    numbers = torch.tensor([request.problem.number for request in requests])
     work = Work(
         joined_lines([request.problem.lines(request.boxes) for request in requests]),
         values,
@@ -61,6 +62,7 @@ def bound_together(chosen: ChosenEngine, requests: Sequence[Request]) -> list[Fo
         torch.repeat_interleave(torch.tensor(thresholds), torch.tensor(counts)).to(centre),
         max(request.boxes.lower.shape[1] for request in requests),
         max(request.seconds for request in requests),
+        torch.repeat_interleave(numbers, torch.tensor(counts)).to(centre.device),
     )
     bounded = chosen.engine.lower_bounds(work)
     _check(bounded.lower, work)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx
@@ -81,6 +82,7 @@ class ImageProblem:
         region: the perturbation and its range.
         claim: the property.
         size: 1 + the largest absolute reference output, which slacks are shares of.
+        number: its own among all of this process.
     """
 
     problem: BoundingProblem
@@ -88,6 +90,7 @@ class ImageProblem:
     region: PerturbationRange
     claim: Property
     size: float
+    number: int = field(default_factory=itertools.count().__next__)
 
     def threshold(self, chosen: ChosenEngine) -> float:
         """Return what a row must be proved to exceed by an engine."""

@@ -17,6 +17,7 @@ from usncli.bounding.affine.forward import TooManyErrorsError
 from usncli.bounding.affine.looseness import looseness_by_activation
 from usncli.bounding.affine.plan import make_plan
 from usncli.bounding.affine.tightening import share_to_keep, tighten
+from usncli.bounding.affine.widths import Widths
 from usncli.bounding.engine import POWER, Bounded, Work
 from usncli.bounding.method import Arithmetic
 from usncli.perturbing import Lines
@@ -59,11 +60,11 @@ class AffineEngine:
         self.pieces_at_once = int(max(1, min(MOST_PIECES, effort.memory / held)))
         with_symbols = sum(plan.sizes.values()) * 8 * (4 + effort.symbols)
         self._symbols_at_once = int(max(1, min(MOST_PIECES, effort.memory / with_symbols)))
-        self.forget()
+        self._widths = Widths()
 
     def forget(self) -> None:
-        """Forget for pieces of what size keeping errors apart paid."""
-        self._closed_by_symbols, self._open_despite_symbols = -float("inf"), float("inf")
+        """Forget for pieces of what width keeping errors apart paid."""
+        self._widths.forget()
 
     def lower_bounds(self, work: Work) -> Bounded:
         """Bound the wanted rows over each piece; see `BoundEngine.lower_bounds`."""
@@ -79,12 +80,12 @@ class AffineEngine:
         passes, split = batch.passes.to(self.device), batch.split(work.dimension)
         share = share_to_keep(batch, work, bounds)
         for pieces in _groups(self._promising(work, bounds, extents), self._symbols_at_once, started + work.seconds):
-            pieces = pieces[extents[pieces] <= 0.51 * self._open_despite_symbols]
+            pieces = pieces[self._widths.worth_trying(work.queries[pieces], extents[pieces])]
             if len(pieces):
                 self._try_symbols(work, pieces, extents, bounds, passes)
-        if self._closed_by_symbols > 0:
-            # Parts that symbols are known to close are narrow enough; to find larger ones, parts are twice as wide.
-            share = torch.maximum(share, (2 * self._closed_by_symbols / extents).clamp(max=0.5).pow(POWER))
+        # Parts that symbols are known to close are narrow enough; to find larger ones, parts are twice as wide.
+        closed = self._widths.paid(work.queries).clamp(min=0)
+        share = torch.maximum(share, (2 * closed / extents).clamp(max=0.5).pow(POWER))
         return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes, share)
 
     def _promising(self, work: Work, bounds: Tensor, extents: Tensor) -> Tensor:
@@ -96,23 +97,18 @@ class AffineEngine:
         need = work.centre - work.threshold.unsqueeze(1)
         far = still_open & ~(need > self._bounder.effort.hopeless * (work.centre - bounds))
         fails = (work.wanted & ~(need > 0)).any(dim=1)
-        paid = still_open.any(dim=1) & (extents <= self._closed_by_symbols)
+        paid = still_open.any(dim=1) & (extents <= self._widths.paid(work.queries))
         chosen = ((far.any(dim=1) | paid) & ~fails).nonzero().squeeze(1)
         return chosen[extents[chosen].argsort(stable=True)]
 
     def _try_symbols(self, work: Work, pieces: Tensor, extents: Tensor, bounds: Tensor, passes: Tensor) -> None:
-        """Bound some pieces with every error kept apart, in place, and remember for pieces of what size that paid.
+        """Bound some pieces with every error kept apart, in place, and learn for pieces of what width that pays.
 
         One piece that has too many errors, as where many pixels begin to be clipped, says nothing of the others.
         """
         self._keep_apart(work, pieces, bounds, passes)
-        closed = (work.proved(bounds) | ~work.wanted)[pieces].all(dim=1)
-        if bool(closed.any()):
-            self._closed_by_symbols = max(self._closed_by_symbols, float(extents[pieces[closed]].max()))
-        else:
-            extent = float(extents[pieces].max())
-            self._open_despite_symbols = min(self._open_despite_symbols, extent)
-            self._closed_by_symbols = min(self._closed_by_symbols, 0.51 * extent)
+        proved = (work.proved(bounds) | ~work.wanted)[pieces].all(dim=1)
+        self._widths.learn(work.queries[pieces], extents[pieces], proved)
 
     def _keep_apart(self, work: Work, pieces: Tensor, bounds: Tensor, passes: Tensor) -> None:
         """Bound pieces with every error kept apart, in place; those whose errors are too many stay as they were."""
