@@ -25,7 +25,7 @@ COMMANDS = {
 
     With a checkpoint, given or named in usn.yaml: each operation that cannot be scored, cut, certified or exported, by
     layer, with what to do. With images and ranges too: the time and memory that usn certify will take, from a pilot of
-    about 12 seconds. It takes the options of usn certify and reads its section of usn.yaml.
+    about 30 seconds. It takes the options of usn certify and reads its section of usn.yaml.
 
     Exit code 2 where something is missing, or the network cannot be certified as it is.
 
