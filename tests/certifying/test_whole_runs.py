@@ -201,7 +201,7 @@ def requests() -> tuple[Pipeline, Sequence[tuple[str, KeypointProperty]]]:
 
 
 @pytest.mark.parametrize("engine", [Engine.USN, Engine.LIRPA])
-def test_queries_of_other_shapes_share_a_batch(engine: Engine) -> None:
+def test_queries_of_other_shapes_share_a_batch(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline, asked = requests()
     problem = make_problem(pipeline, CertifyOptions(engine=engine, method=Method.FORWARD))
     batch = []
@@ -212,8 +212,15 @@ def test_queries_of_other_shapes_share_a_batch(engine: Engine) -> None:
         boxes = Boxes(torch.stack([lower, lower / 2]), torch.stack([upper / 2, upper]))
         rows = claim.rows(image.clean_prediction()).bias.shape[1]
         batch.append(Request(image, boxes, torch.ones(2, rows, dtype=torch.bool)))
-    chosen = problem.engines.first
+    chosen, told = problem.engines.first, []
+    bounding = chosen.engine.lower_bounds
+    monkeypatch.setattr(
+        chosen.engine, "lower_bounds", lambda work: told.append(work.queries.tolist()) or bounding(work)
+    )
     together = bound_together(chosen, batch)
+    numbers = [request.problem.number for request in batch]
+    assert numbers[0] != numbers[1]
+    assert told == [[numbers[0]] * 2 + [numbers[1]] * 2]  # what is learned of a query's pieces is for that query alone
     for request, shared in zip(batch, together, strict=True):
         (alone,) = bound_together(chosen, [request])
         assert shared.lower.shape == request.wanted.shape

@@ -179,6 +179,18 @@ def test_130_at_once_while_modules_are_loaded(place, tmp_path: Path, name: str, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that takes no output")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_2_where_the_output_cannot_be_written(unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        words = [sys.executable, "-m", "usncli", "--help"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, env=environment, text=True)
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.splitlines()[0].startswith("error: the output could not be written (No space left")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_130_by_sigterm_in_a_process_of_its_own(place, tmp_path: Path) -> None:
     """Training that would take hours, stopped as a container is; its progress is saved."""

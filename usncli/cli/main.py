@@ -8,10 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from usncli.cli.exit_codes import ExitCode
 from usncli.cli.signals import ended_at_once
-
-UNREAD = 120
-"""What Python itself ends with where the output could not be written."""
 
 
 def run_process() -> NoReturn:
@@ -19,13 +17,14 @@ def run_process() -> NoReturn:
 
     It ends without taking Python's objects down one by one, which with torch loaded takes longer than many a command.
     """
-    code = main()
-    atexit._run_exitfuncs()
+    code: int = ExitCode.USAGE
     try:
+        code = main()
+        atexit._run_exitfuncs()
         sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # nobody reads what was printed
-        code = code or UNREAD
+    except OSError as error:  # of what is printed: what happens to other files is answered where it happens
+        os.write(2, f"error: the output could not be written ({error.strerror})\n".encode())
+        code = code or ExitCode.USAGE
     os._exit(code)
 
 
