@@ -124,9 +124,7 @@ def from_scratch(pipeline: Pipeline, subject: Subject, train: ImageData, seed: i
             layer.reset_parameters()
     for parameter in pipeline.parameters():
         parameter.requires_grad_(True)
-    # With oneDNN, torch 2.15 corrupts memory while it trains cut ResNet18s as a whole on the CPU.
-    with torch.backends.mkldnn.flags(enabled=False):
-        fit_alone(pipeline, train, subject, subject.base_steps + STEPS, seed)
+    fit_alone(pipeline, train, subject, subject.base_steps + STEPS, seed)
     return pipeline.eval()
 
 

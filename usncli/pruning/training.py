@@ -26,6 +26,7 @@ from usncli.pruning.options import LOSSES, CheckpointOptions, Optimiser, Optimis
 from usncli.pruning.precision import gradient_scaler, mixed_precision
 from usncli.pruning.scalars import FOLDER, ScalarLog, scalar_log
 from usncli.pruning.state_file import TrainingState, load_state, save_state
+from usncli.pruning.strided import pixels_chosen_first
 from usncli.pruning.whole_batch import whole_batch_layers
 from usncli.types import Batch
 
@@ -155,6 +156,7 @@ def train(
         torch.random.fork_rng(devices=devices),
         whole_batch_layers(network, plan.share),
         mixed_precision(network, options.precision),
+        pixels_chosen_first(network),
         _figure_log(loop) as log,
         DeferredInterrupt(patience) as interrupt,
     ):
