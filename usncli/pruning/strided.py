@@ -1,8 +1,8 @@
 """Strided 1x1 convolutions, trained on a CPU as what they are: a choice of pixels, and a 1x1 convolution.
 
 oneDNN 3.13, which torch 2.15 brings, writes beyond its buffers in the weight gradient of a strided 1x1 convolution of
-less than 8 channels, where CPUs have AVX2 and channels come last in memory, as they do while we train. Narrow cut ResNets
-have such layers: training them ended in a segmentation fault. Without a stride the same gradient is right.
+less than 8 channels, where CPUs have AVX2 and channels come last in memory, as they do while we train. Narrow cut
+ResNets have such layers: training them ended in a segmentation fault. Without a stride the same gradient is right.
 """
 
 from __future__ import annotations
