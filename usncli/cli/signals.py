@@ -62,8 +62,11 @@ def _handlers(on_interrupt: Handler, on_terminate: Handler) -> Iterator[None]:
 
 @contextmanager
 def _heard() -> Iterator[None]:
-    """Answer signals from a thread, which sees them while the main thread is busy in compiled code."""
-    if threading.current_thread() is not threading.main_thread():
+    """Answer signals from a thread, which sees them while the main thread is busy in compiled code.
+
+    Not where pipes cannot be made to give way, as on Windows before Python 3.12.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
         yield
         return
     inlet, outlet = os.pipe()
