@@ -13,14 +13,24 @@ def training_forward(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> 
     """Within this context a module in training mode runs ``forward``; in evaluation mode it runs its own."""
 
     def choose(inputs: Tensor) -> Tensor:
-        result: Tensor = forward(inputs) if module.training else own_forward(module, inputs)
-        return result
+        return forward(inputs) if module.training else own_forward(module, inputs)
 
-    vars(module)["forward"] = choose
+    with other_forward(module, choose):
+        yield
+
+
+@contextmanager
+def other_forward(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within this context a module runs ``forward`` in every mode; contexts may lie in each other."""
+    before = vars(module).get("forward")
+    vars(module)["forward"] = forward
     try:
         yield
     finally:
-        del vars(module)["forward"]
+        if before is None:
+            del vars(module)["forward"]
+        else:
+            vars(module)["forward"] = before
 
 
 def forget_training_forwards(network: nn.Module) -> None:

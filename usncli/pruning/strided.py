@@ -11,19 +11,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from usncli.pruning.forwards import own_forward, training_forward
+from usncli.pruning.forwards import other_forward, own_forward
 
 
 @contextmanager
 def pixels_chosen_first(network: nn.Module) -> Iterator[None]:
-    """Within this context strided 1x1 convolutions on a CPU choose their pixels first, in training mode."""
+    """Within this context strided 1x1 convolutions on a CPU choose their pixels first, where gradients are recorded."""
     with ExitStack() as stack:
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and _takes_single_pixels(module):
-                stack.enter_context(training_forward(module, partial(_forward, module)))
+                stack.enter_context(other_forward(module, partial(_forward, module)))
         yield
 
 
@@ -32,7 +33,7 @@ def _takes_single_pixels(layer: nn.Conv2d) -> bool:
 
 
 def _forward(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    if inputs.device.type != "cpu":
+    if inputs.device.type != "cpu" or not torch.is_grad_enabled():
         return own_forward(layer, inputs)
     down, right = layer.stride
     chosen = inputs[..., ::down, ::right]

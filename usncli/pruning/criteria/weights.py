@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from usncli.pruning.channel_axes import channel_axes
 from usncli.pruning.criteria.context import ScoringContext
 from usncli.pruning.fitting import image_size
+from usncli.pruning.strided import pixels_chosen_first
 from usncli.pruning.task_losses import task_loss
 from usncli.scoring.groups import DependencyGroup, GroupMember
 from usncli.scoring.streaming import evaluating
@@ -58,7 +59,7 @@ def taylor_importance(context: ScoringContext) -> tuple[Tensor, ...]:
     pipeline, network = context.pipeline, context.pipeline.network
     parameters = dict(network.named_parameters())
     batch = context.images.take(torch.tensor(context.chosen_images()))
-    with evaluating(pipeline), torch.enable_grad():
+    with evaluating(pipeline), torch.enable_grad(), pixels_chosen_first(pipeline.network):
         loss = task_loss(pipeline(batch.images), batch.targets, pipeline.task, image_size(pipeline))
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     change = {
