@@ -59,7 +59,7 @@ def test_no_stride_is_left_where_a_gradient_is_asked_for(training: bool, monkeyp
         images: Tensor, weight: Tensor, bias: Tensor, stride: object = 1, *rest: object, **named: object
     ) -> Tensor:
         strides.append(stride)
-        return original(images, weight, bias, stride, *rest, **more)
+        return original(images, weight, bias, stride, *rest, **named)
 
     monkeypatch.setattr(functional, "conv2d", spied)
     with pixels_chosen_first(layer):
