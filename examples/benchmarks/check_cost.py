@@ -9,8 +9,6 @@ fly's folder, as examples/fly describes it. Networks are trained first, unless `
 from __future__ import annotations
 
 import argparse
-import itertools
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -56,13 +54,13 @@ def compare(name: str, made: Subject, chosen: argparse.Namespace) -> None:
         path = Path(folder) / "certificate.jsonl"
         issuing, _ = timed(lambda: issue(path, made.pipeline, data, ranges, record, options))
         print(f"  issue              {issuing:8.1f} s  {path.stat().st_size / len(data) / 1000:.1f} KB an image")
-        for engine, count in itertools.product(map(Engine, chosen.engines), sorted({1, chosen.jobs})):
-            how = CheckOptions(engine=engine, jobs=count)
+        for engine in map(Engine, chosen.engines):
+            how = CheckOptions(engine=engine)
             checking, found = timed(lambda how=how: check(path, CheckedNetwork(made.pipeline), data, how))
             confirmed, wanting = found.count(Outcome.CONFIRMED), found.count(Outcome.UNCONFIRMED)
             print(
-                f"  check, {engine:5s} {count} job{'s' if count > 1 else ' '}{checking:8.1f} s  ratio "
-                f"{checking / certifying:.2f}, {confirmed} confirmed, {wanting} unconfirmed, {found.pieces} pieces"
+                f"  check, {engine:5s}       {checking:8.1f} s  ratio {checking / certifying:.2f}, "
+                f"{confirmed} confirmed, {wanting} unconfirmed, {found.pieces} pieces"
             )
 
 
@@ -72,7 +70,6 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="the fly's folder")
     parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=60.0, help="budget of a query")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--engines", nargs="+", choices=["usn", "lirpa"], default=["usn", "lirpa"])
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "usn-benchmarks")

@@ -34,7 +34,7 @@ def certified(usn: Usn) -> str:
 
 
 def test_from_certify_over_export_to_check(usn: Usn, certified: str) -> None:
-    check = ("check", certified, "--data", "images", "--engine", "usn", "--jobs", 1)
+    check = ("check", certified, "--data", "images", "--engine", "usn")
     done = usn(*check, "--model", "model.pt", *NETWORK, "--perturb", "brightness=0.01", "--record", "found.json")
     assert done.code == 0, done.err
     assert "confirmed: " in done.out
@@ -71,7 +71,7 @@ def test_lines_agree_with_the_shipped_schema(certified: str) -> None:
 
 
 def test_what_is_refused_and_with_which_code(usn: Usn, certified: str) -> None:
-    check = ("--model", "model.pt", *NETWORK, "--data", "images", "--engine", "usn", "--jobs", 1, "-q")
+    check = ("--model", "model.pt", *NETWORK, "--data", "images", "--engine", "usn", "-q")
     content = Path(certified).read_text()
     Path("changed.jsonl").write_text(content.replace('"lower":[-0.01]', '"lower":[-0.02]'))
     changed = usn("check", "changed.jsonl", *check)

@@ -18,18 +18,15 @@ Nothing rests on the certificate's word but where the pieces begin and end.
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from usncli.bounding.affine.engine import plain_products
 from usncli.bounding.method import Arithmetic, Engine, Method
 from usncli.certificates.agreement import CheckedNetwork, Expectations, require_agreement
 from usncli.certificates.describing import describe_reference, difference_of, read_range
@@ -64,22 +61,13 @@ class CheckOptions:
         engine: whose bounds prove the pieces; ``auto`` is our own, then auto_LiRPA for what that leaves.
         method: how auto_LiRPA bounds networks.
         dtype: precision of auto_LiRPA's bounds.
-        memory: gigabytes that bounding may take at once, in each job.
-        jobs: images are shared out among so many threads, each on one core; 1 is one thread that uses all cores.
-
-    Raises:
-        ConfigurationError: no job.
+        memory: gigabytes that bounding may take at once.
     """
 
     engine: Engine = Engine.AUTO
     method: Method = Method.FORWARD_BACKWARD
     dtype: str = "float64"
     memory: float = 2.0
-    jobs: int = 1
-
-    def __post_init__(self) -> None:
-        if self.jobs < 1:
-            raise ConfigurationError(f"jobs: expected a whole number of at least 1, got {self.jobs}")
 
 
 def check(
@@ -111,26 +99,25 @@ def check(
     certificate = Certificate.open(path)
     network.pipeline.eval()
     require_agreement(certificate, network, data, expected or Expectations())
-    work = _Work(certificate, network, data, options, progress)
-    threads = torch.get_num_threads()
-    try:
-        # Flags that bounding sets are the process's: set once around all threads, they stay as they are in each.
-        with plain_products(), ThreadPoolExecutor(options.jobs) as pool:
-            for finished in [pool.submit(work.run) for _ in range(options.jobs)]:
-                finished.result()
-    finally:
-        torch.set_num_threads(threads)
-    if sorted(work.found) != [*range(certificate.statement.images)]:
-        raise RuntimeError(f"of {certificate.statement.images} images only {len(work.found)} were checked")
-    findings = tuple(finding for index in range(certificate.statement.images) for finding in work.found[index])
+    checker = _Checker(certificate, network, data, options)
+    found: dict[int, list[Finding]] = {}
+    refused, lines = 0, certificate.images()
+    while some := list(itertools.islice(lines, AT_ONCE)):
+        for line, findings in zip(some, checker.check(some), strict=True):
+            found[line.index] = findings
+            refused += sum(finding.outcome == Outcome.REFUSED for finding in findings)
+            figures = {"refused": float(refused)}
+            progress(ProgressUpdate("check", len(found), certificate.statement.images, figures))
+    if sorted(found) != [*range(certificate.statement.images)]:
+        raise RuntimeError(f"of {certificate.statement.images} images only {len(found)} were checked")
     return CheckRecord(
         certificate=str(path),
         sha256=certificate.end.sha256,
         claim=certificate.statement.claim,
         bound_to=network.onnx_sha256 if network.bound(certificate) else None,
-        engine="+".join(name for name in ("usn", "lirpa") if name in work.engines),
-        findings=findings,
-        pieces=work.pieces,
+        engine="+".join(name for name in ("usn", "lirpa") if name in checker.engines),
+        findings=tuple(itertools.chain.from_iterable(found[index] for index in range(len(found)))),
+        pieces=checker.pieces,
         seconds=time.monotonic() - started,
     )
 
@@ -149,60 +136,20 @@ class _Asked(NamedTuple):
         return Finding(self.line.name, self.line.index, self.region.label, self.proof.verdict, outcome, reason)
 
 
-@dataclass
-class _Work:
-    """All images of a certificate, taken by one thread after another."""
-
-    certificate: Certificate
-    network: CheckedNetwork
-    data: ImageData
-    options: CheckOptions
-    progress: ProgressCallback
-    found: dict[int, list[Finding]] = field(default_factory=dict)
-    engines: set[str] = field(default_factory=set)
-    pieces: int = 0
-
-    def __post_init__(self) -> None:
-        self._lines, self._lock = self.certificate.images(), threading.Lock()
-        self._ranges = _ranges_of(self.certificate.statement, self.certificate.path)
-
-    def run(self) -> None:
-        """Check images until none is left; on one core, since the images are shared out among threads."""
-        if self.options.jobs > 1:
-            torch.set_num_threads(1)
-        checker = _Checker(self)
-        while lines := self._take():
-            for line, findings in zip(lines, checker.check(lines), strict=True):
-                self._keep(line, findings)
-            with self._lock:
-                self.engines |= checker.engines
-                self.pieces += checker.pieces
-            checker.pieces = 0
-
-    @property
-    def ranges(self) -> Sequence[PerturbationRange]:
-        """The certificate's ranges."""
-        return self._ranges
-
-    def _take(self) -> list[ImageLine]:
-        with self._lock:
-            return list(itertools.islice(self._lines, AT_ONCE))
-
-    def _keep(self, line: ImageLine, findings: list[Finding]) -> None:
-        with self._lock:
-            self.found[line.index] = findings
-            every = [finding for found in self.found.values() for finding in found]
-            refused = sum(finding.outcome == Outcome.REFUSED for finding in every)
-            figures = {"refused": float(refused)}
-            self.progress(ProgressUpdate("check", len(self.found), self.certificate.statement.images, figures))
-
-
 class _Checker:
-    """One thread's work: its own engines, so that threads share nothing but the network."""
+    """The engines, and what they are to prove.
 
-    def __init__(self, work: _Work) -> None:
-        statement, options = work.certificate.statement, work.options
-        self._work, self._labelled = work, work.data.labelled
+    Attributes:
+        engines: names of those that confirmed anything.
+        pieces: that were bounded.
+    """
+
+    def __init__(
+        self, certificate: Certificate, network: CheckedNetwork, data: ImageData, options: CheckOptions
+    ) -> None:
+        statement = certificate.statement
+        self._data, self._pipeline = data, network.pipeline
+        self._ranges = _ranges_of(statement, certificate.path)
         self._options = CertifyOptions(
             tau=statement.tau,
             reference=Reference(statement.reference),
@@ -212,7 +159,7 @@ class _Checker:
             dtype=options.dtype,
             memory=options.memory,
         )
-        self._problem: BoundingProblem = make_problem(work.network.pipeline, self._options)
+        self._problem: BoundingProblem = make_problem(network.pipeline, self._options)
         self.engines: set[str] = set()
         self.pieces = 0
 
@@ -236,13 +183,13 @@ class _Checker:
 
     def _asked(self, line: ImageLine, found: dict[tuple[int, int], Finding]) -> Iterator[_Asked]:
         """Return what an image's proofs are about; where that differs, nothing but findings that say so."""
-        sample, pipeline = self._work.data[line.index], self._work.network.pipeline
+        sample, pipeline = self._data[line.index], self._pipeline
         reason, claim = None, None
         if hash_sample(sample) != line.sha256:
             reason = f"the image or its label is another ({sample.name})"
         else:
             try:
-                claim = make_claim(pipeline, sample, self._options, labelled=self._labelled)
+                claim = make_claim(pipeline, sample, self._options, labelled=self._data.labelled)
                 reason = difference_of(line.reference, describe_reference(claim))
             except UsnError as error:
                 reason = None if line.reference is None else str(error)
@@ -250,10 +197,10 @@ class _Checker:
             with torch.no_grad():
                 shipped = pipeline(sample.image.unsqueeze(0).to(pipeline.mean))
             for proof in line.proofs:
-                yield _Asked(line, proof, sample, self._work.ranges[proof.range], claim, shipped)
+                yield _Asked(line, proof, sample, self._ranges[proof.range], claim, shipped)
             return
         for proof in line.proofs:
-            label = self._work.ranges[proof.range].label
+            label = self._ranges[proof.range].label
             claims = proof.verdict in ("certified", "falsified", "misclassified")
             outcome = Outcome.REFUSED if reason or claims else Outcome.NO_CLAIM
             why = reason or ("nothing of this image can be certified" if claims else None)
@@ -274,7 +221,7 @@ class _Checker:
         return asked.finding(*_judged(not margin > 0, f"at the witness the network does not fail: margin {margin:.4g}"))
 
     def _target(self, asked: _Asked) -> Target:
-        pipeline = self._work.network.pipeline
+        pipeline = self._pipeline
         return Target(pipeline, asked.sample.image.unsqueeze(0).to(pipeline.mean), asked.region, asked.claim)
 
     def _pieces(self, asked: _Asked) -> Finding | tuple[ImageProblem, Boxes, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -46,7 +45,6 @@ def options_of(settings: CheckSettings) -> CheckOptions:
         method=Method(settings.bound_method),
         dtype=settings.precision,
         memory=settings.memory,
-        jobs=settings.jobs or os.cpu_count() or 1,
     )
 
 

@@ -296,9 +296,6 @@ class CheckSettings(
     reference: Annotated[
         Literal["prediction", "label"] | None, Option("Reference that it must claim.", metavar="REFERENCE")
     ] = None
-    jobs: Annotated[
-        int, Option("Threads of one core and memory each; 1: one that uses all cores; 0: one a core."), Field(ge=0)
-    ] = 1
     samples: Annotated[
         int,
         Option("Also run the ONNX file in onnxruntime, at so many random thetas of each certified query."),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, fx
@@ -16,6 +18,7 @@ from usncli.bounding.affine.enclosure import flattened, from_lines
 from usncli.bounding.affine.forward import TooManyErrorsError
 from usncli.bounding.affine.looseness import looseness_by_activation
 from usncli.bounding.affine.plan import make_plan
+from usncli.bounding.affine.side_by_side import side_by_side
 from usncli.bounding.affine.tightening import share_to_keep, tighten
 from usncli.bounding.affine.widths import Widths
 from usncli.bounding.engine import POWER, Bounded, Work
@@ -26,8 +29,12 @@ FAILED = 3.0
 """About what an attempt with symbols costs that ends early for want of room, in passes."""
 SHARED = 1
 """Directions beyond theta's own that a forward pass without symbols carries."""
-MOST_PIECES = 32
+MOST_PIECES = 64
 """Pieces in a batch beyond which nothing is gained."""
+MOST_IN_A_PART = 16
+"""Pieces that one thread bounds at once."""
+MOST_VALUES = 2**20
+"""Values of one node that one thread bounds at once: larger tensors are memory fresh from the system each time."""
 
 
 class AffineEngine:
@@ -53,11 +60,15 @@ class AffineEngine:
         self.dtype, self.device = torch.float64, example.device
         effort = effort or Effort()
         plan = make_plan(network, example[:1].double())
-        self._bounder = Bounder(network, plan, arithmetic, effort)
         self._working = working
         self.relus = plan.activations
         held = sum(plan.sizes.values()) * (8 + 8 * working.itemsize)
         self.pieces_at_once = int(max(1, min(MOST_PIECES, effort.memory / held)))
+        self._in_a_part = self.pieces_at_once
+        if example.device.type == "cpu":
+            self._in_a_part = max(1, min(MOST_IN_A_PART, MOST_VALUES // max(plan.sizes.values())))
+        shared = effort.memory / math.ceil(self.pieces_at_once / self._in_a_part)
+        self._bounder = Bounder(network, plan, arithmetic, replace(effort, memory=shared))
         with_symbols = sum(plan.sizes.values()) * 8 * (4 + effort.symbols)
         self._symbols_at_once = int(max(1, min(MOST_PIECES, effort.memory / with_symbols)))
         self._widths = Widths()
@@ -75,10 +86,10 @@ class AffineEngine:
         """Bound pieces without symbols; then with them those left open for which that seems to pay."""
         started = time.monotonic()
         extents = flattened(work.images.lower_slope[:, : work.dimension].abs(), 1).amax(dim=1)
-        batch = Batch(self._bounder, from_lines(work.images, self._working, work.dimension + SHARED), work.dimension)
-        bounds = tighten(batch, work, batch.bounds(work.rows))
-        passes, split = batch.passes.to(self.device), batch.split(work.dimension)
-        share = share_to_keep(batch, work, bounds)
+        every = torch.arange(len(extents), device=self.device)
+        parts = [work.pieces(some) for some in every.chunk(math.ceil(len(every) / self._in_a_part))]
+        found = [torch.cat(of_parts) for of_parts in zip(*side_by_side(self._ordinary, parts), strict=True)]
+        bounds, split, passes, share = found
         for pieces in _groups(self._promising(work, bounds, extents), self._symbols_at_once, started + work.seconds):
             pieces = pieces[self._widths.worth_trying(work.queries[pieces], extents[pieces])]
             if len(pieces):
@@ -87,6 +98,13 @@ class AffineEngine:
         closed = self._widths.paid(work.queries).clamp(min=0)
         share = torch.maximum(share, (2 * closed / extents).clamp(max=0.5).pow(POWER))
         return Bounded(torch.where(work.wanted, bounds, -torch.inf), split, passes, share)
+
+    @torch.no_grad()
+    def _ordinary(self, work: Work) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Bound pieces without symbols; return bounds, split, passes and share, see `Bounded`."""
+        batch = Batch(self._bounder, from_lines(work.images, self._working, work.dimension + SHARED), work.dimension)
+        bounds = tighten(batch, work, batch.bounds(work.rows))
+        return bounds, batch.split(work.dimension), batch.passes.to(self.device), share_to_keep(batch, work, bounds)
 
     def _promising(self, work: Work, bounds: Tensor, extents: Tensor) -> Tensor:
         """Return the pieces that symbols may close: no row fails at the centre, and halving alone would take long.
