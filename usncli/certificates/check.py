@@ -49,8 +49,8 @@ from usncli.perturbing import Boxes, PerturbationRange
 from usncli.progress import ProgressCallback, ProgressUpdate, silent
 from usncli.types import ImageData, Sample
 
-AT_ONCE = 16
-"""Images whose pieces share batches."""
+AT_ONCE = 8
+"""Images whose pieces share batches; progress is told after so many."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def check(
         data: the images that it is said to be about, in their order.
         options: how.
         expected: what the certificate must claim at least.
-        progress: told after every image.
+        progress: told of every image, after `AT_ONCE` of them.
 
     Raises:
         InputError: the file is no certificate.
