@@ -21,6 +21,14 @@ def cores() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def cores_of_a_later_thread() -> int:
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return seen[0]
+
+
 @pytest.mark.parametrize(
     ("cores", "parts", "threads", "each"), [(1, 3, 1, 1), (2, 3, 2, 1), (4, 2, 2, 2), (3, 1, 1, 3)]
 )
@@ -36,12 +44,7 @@ def test_cores_are_shared_out_and_given_back(cores: int, parts: int, threads: in
 
     assert side_by_side(part, range(parts)) == [(number, each) for number in range(parts)]
     assert len(met) == threads
-    assert torch.get_num_threads() == cores
-    later: list[int] = []
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert later == [cores]
+    assert torch.get_num_threads() == cores_of_a_later_thread() == cores
 
 
 def test_what_breaks_in_a_part_is_raised_and_cores_are_given_back() -> None:
@@ -54,7 +57,7 @@ def test_what_breaks_in_a_part_is_raised_and_cores_are_given_back() -> None:
 
     with pytest.raises(ArithmeticError, match="the second"):
         side_by_side(part, range(3))
-    assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == cores_of_a_later_thread() == 2
 
 
 @pytest.mark.parametrize("seed", [1, 9])

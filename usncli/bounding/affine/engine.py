@@ -30,9 +30,9 @@ FAILED = 3.0
 SHARED = 1
 """Directions beyond theta's own that a forward pass without symbols carries."""
 MOST_PIECES = 64
-"""Pieces in a batch beyond which nothing is gained."""
+"""Pieces in a batch: parts enough for four threads."""
 MOST_IN_A_PART = 16
-"""Pieces that one thread bounds at once."""
+"""Pieces that one thread bounds at once; with more, none is cheaper."""
 MOST_VALUES = 2**20
 """Values of one node that one thread bounds at once: larger tensors are memory fresh from the system each time."""
 

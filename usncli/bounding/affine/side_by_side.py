@@ -19,8 +19,8 @@ Result = TypeVar("Result")
 def side_by_side(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """Return a function's value of every part, in their order.
 
-    Torch's cores (`torch.get_num_threads`) are shared out among as many threads as there are parts, at most. What a
-    part's value is does not depend on how many threads there are.
+    Torch's cores (`torch.get_num_threads`) are shared out among as many threads as there are parts, at most. The caller
+    cuts the parts without asking how many that are, so that no more than the order of sums depends on the machine.
 
     Args:
         function: of one part; it sets what torch keeps thread by thread, such as whether gradients are wanted, itself.
